@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh machine with Python 3.11+ and pip:
+#   make serve   set up and serve a real model
+#   make test    set up and pass the tests
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test check format lock clean
+
+PYTHON ?= python3
+VENV := .venv
+UV := .uv/bin/uv
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export UV_PYTHON_DOWNLOADS := never
+unexport PYTHONPATH
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# uv through pip, into a folder of the project: works where Debian forbids installing beside its own packages.
+$(UV):
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "moorage: $(PYTHON) has no pip; install it first: apt-get install python3-pip" >&2; exit 1; }
+	@echo "moorage: fetching uv"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .uv uv==0.13.8
+
+$(VENV)/.ready: requirements.lock pyproject.toml | $(UV)
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@$(UV) pip install --require-hashes --only-binary :all: -r requirements.lock
+	@$(UV) pip install --quiet --no-deps -e .
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
+	@$(UV) pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.ready ## make .venv with what serving needs
+
+serve: setup ## serve the default model; ARGS="…" are passed on
+	@exec $(VENV)/bin/moorage serve $(ARGS)
+
+test: $(VENV)/.ready-dev ## unit, contract, integration and end-to-end tests; ARGS="…" are passed to pytest
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready-dev ## lint, types, imports, file sizes, docs
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(VENV)/bin/python scripts/check_sizes.py
+	@$(VENV)/bin/python scripts/check_docs.py
+	@$(VENV)/bin/pyright
+
+format: $(VENV)/.ready-dev ## format the code and regenerate the reference
+	@$(VENV)/bin/ruff check --fix --quiet . || true
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/python scripts/check_docs.py --write
+
+lock: $(UV) ## renew the hashed lock files
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml --group dev -o requirements-dev.lock
+
+clean: ## remove what the commands above made in this folder
+	rm -rf .venv .uv .pytest_cache .ruff_cache dist build

@@ -1,0 +1,1 @@
+"""Decisions, pure: no framework, no client, no clock of their own, no environment."""

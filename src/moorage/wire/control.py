@@ -1,0 +1,117 @@
+"""Messages between a controller and its workers, the same over a Unix socket and over TLS.
+
+The worker dials out: it says hello (`POST /internal/v1/workers`), follows its orders
+(`GET /internal/v1/workers/{id}/orders`, one JSON object a line) and reports
+(`POST /internal/v1/workers/{id}/report`) every second and on every change.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from moorage.wire.names import ReplicaState, Task
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """One accelerator of a machine."""
+
+    kind: str
+    index: int
+    name: str
+    memory_bytes: int
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """What a worker has to run replicas on."""
+
+    hostname: str
+    cores: int
+    memory_bytes: int
+    devices: tuple[Device, ...] = ()
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """A worker introduces itself. A second live `incarnation` of one worker id is refused with 409."""
+
+    worker: str
+    incarnation: str
+    version: str
+    address: str
+    """Where the worker's own API answers: `unix:/path` or `http://host:port`."""
+    machine: Machine
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    report_every_s: float
+    lease_s: float
+    """A worker silent for so long is unreachable."""
+
+
+class ReplicaOrder(Struct, frozen=True, kw_only=True):
+    """One replica that should run here. The worker starts what is ordered and stops what no longer is."""
+
+    replica: str
+    model: dict[str, Any]
+    """The model's section of the configuration (`config.ModelSpec`), as JSON."""
+    attempt: int = 0
+    """Raised by the controller to lift a stop after failed starts ("something changed")."""
+
+
+class Orders(Struct, frozen=True, kw_only=True):
+    """All replicas this worker should run; a later message replaces an earlier one. Repeated as a heartbeat."""
+
+    seq: int
+    replicas: tuple[ReplicaOrder, ...]
+
+
+class Load(Struct, frozen=True, kw_only=True):
+    """What an engine says of itself. None is unknown, never 0."""
+
+    running: float | None = None
+    queued: float | None = None
+    kv_used: float | None = None
+    """Share of the KV cache in use, 0 to 1."""
+    progress: float | None = None
+    """Monotonic while the engine works: prompt and generated tokens or decode steps."""
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a download or a load is. `total` None is unknown."""
+
+    what: str
+    done: int
+    total: int | None = None
+
+
+class ReplicaReport(Struct, frozen=True, kw_only=True):
+    replica: str
+    generation: int
+    """Counts starts of this replica on this worker; a new engine process is a new generation."""
+    state: ReplicaState
+    reason: str
+    since: float
+    """Unix time in seconds of the last change of state."""
+    engine: str = ""
+    why: tuple[str, ...] = ()
+    """What `engine: auto` and the adapter chose, and why, one line each."""
+    address: str = ""
+    token: str = ""
+    """Bearer token the engine wants, empty for none."""
+    served_name: str = ""
+    """The name by which the engine knows the model."""
+    task: Task | None = None
+    capacity: int = 0
+    max_model_len: int | None = None
+    cancels_unary: bool = True
+    echoes_model: bool = False
+    pid: int | None = None
+    restarts: int = 0
+    retry_at: float | None = None
+    """Unix time of the next start while backing off."""
+    progress: Progress | None = None
+    load: Load = Load()
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    incarnation: str
+    replicas: tuple[ReplicaReport, ...]
