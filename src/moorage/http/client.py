@@ -1,0 +1,143 @@
+"""The client that speaks to engines, workers and controllers: HTTP/1.1 to `unix:/path` or `http://host:port`.
+
+One connection pool per address. Admission is the caller's: the pool has no limit of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from moorage.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnreachable
+
+READ_BYTES = 256 * 1024
+
+
+class Reply:
+    """An answer whose headers have arrived; the body is read on demand."""
+
+    def __init__(self, response: aiohttp.ClientResponse, address: str) -> None:
+        self._response = response
+        self._address = address
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+    async def read(self) -> bytes:
+        """The whole body. Raises UpstreamBroken when it ends early."""
+        try:
+            return await self._response.read()
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise UpstreamBroken(f"{self._address} broke off its reply: {_text(error)}") from error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises UpstreamBroken when it ends before its time."""
+        content = self._response.content
+        try:
+            while chunk := await content.readany():
+                yield chunk
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise UpstreamBroken(f"{self._address} broke off its reply: {_text(error)}") from error
+
+
+class Client:
+    """Construct → use → close. Safe for any number of calls at once on one event loop."""
+
+    def __init__(self, *, connect_timeout_s: float = 5.0) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def call(
+        self,
+        address: str,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        token: str = "",
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        connect_timeout_s: float | None = None,
+    ) -> AsyncIterator[Reply]:
+        """One call. Leaving the block early closes the connection, which is how the other side is told to stop.
+
+        `timeout_s` bounds the whole call; deadlines of phases are the caller's.
+        Raises UpstreamUnreachable (nothing was sent), UpstreamBroken, DeadlineExceeded.
+        """
+        send = dict(headers or {})
+        if token:
+            send["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            send.setdefault("Content-Type", "application/json")
+        session, base = self._session(address)
+        timeout = aiohttp.ClientTimeout(
+            total=timeout_s, sock_connect=connect_timeout_s or self._connect_timeout_s, sock_read=None
+        )
+        try:
+            response = await session.request(
+                method, base + path, data=body, headers=send, timeout=timeout, allow_redirects=False
+            )
+        except aiohttp.ClientConnectorError as error:
+            raise UpstreamUnreachable(f"cannot connect to {address}: {_text(error)}") from error
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{address} did not answer {method} {path} in time") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise UpstreamBroken(f"{address} broke off before it answered: {_text(error)}") from error
+        try:
+            yield Reply(response, address)
+        except TimeoutError as error:
+            if timeout_s is None:
+                raise
+            raise DeadlineExceeded(f"{address} did not finish {method} {path} within {timeout_s:g} s") from error
+        finally:
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()
+
+    async def close(self) -> None:
+        sessions, self._sessions = list(self._sessions.values()), {}
+        await asyncio.gather(*(session.close() for session in sessions))
+
+    async def forget(self, address: str) -> None:
+        """Close the pool of an address that will not be used again."""
+        if session := self._sessions.pop(address, None):
+            await session.close()
+
+    def _session(self, address: str) -> tuple[aiohttp.ClientSession, str]:
+        session = self._sessions.get(address)
+        unix = address.startswith("unix:")
+        if session is None:
+            connector = (
+                aiohttp.UnixConnector(address.removeprefix("unix:"), limit=0)
+                if unix
+                else aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
+            )
+            session = aiohttp.ClientSession(
+                connector=connector,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=READ_BYTES,
+                skip_auto_headers=("User-Agent", "Accept-Encoding"),
+            )
+            self._sessions[address] = session
+        return session, "http://moorage" if unix else address.rstrip("/")
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
