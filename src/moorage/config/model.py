@@ -16,7 +16,7 @@ class Section(BaseModel):
 
 
 class EngineOptions(Section):
-    """Settings with one neutral name for all engines. Left out means: chosen from the file and the machine, and said."""
+    """Settings with one neutral name for all engines. Left out: chosen from the file and the machine, and said."""
 
     max_model_len: Annotated[int, Field(ge=64)] | None = None
     """Longest prompt plus reply of one call, in tokens."""

@@ -4,7 +4,7 @@ One connection pool per address. Admission is the caller's: the pool has no limi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -73,7 +73,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
         connect_timeout_s: float | None = None,
-    ) -> AsyncIterator[Reply]:
+    ) -> AsyncGenerator[Reply]:
         """One call. Leaving the block early closes the connection, which is how the other side is told to stop.
 
         `timeout_s` bounds the whole call; deadlines of phases are the caller's.
