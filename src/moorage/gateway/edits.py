@@ -1,0 +1,47 @@
+"""The named edits: the only changes a body suffers on its way to an engine."""
+
+from moorage.errors import BadRequest
+from moorage.gateway.call import Call
+from moorage.wire import body
+from moorage.wire.body import Fields
+from moorage.wire.table import ModelRow, TargetRow
+
+PRIVATE_FIELDS = frozenset(
+    {
+        # llama.cpp: slots and caches shared with other callers
+        "id_slot", "slot_id", "cache_prompt", "n_keep", "n_discard", "n_cache_reuse", "lora",
+        "return_progress", "timings_per_token", "sse_ping_interval",
+        # vLLM and SGLang: transfers between engines, scheduling, profiling
+        "kv_transfer_params", "bootstrap_host", "bootstrap_port", "bootstrap_room", "data_parallel_rank",
+        "priority", "request_id", "vllm_xargs", "rid",
+    }
+)  # fmt: skip
+"""Fields that speak to one engine's inside. They never pass."""
+
+
+def check_bound(call: Call, model: ModelRow) -> None:
+    """Refuse a wish for a longer reply than the model's max_output_tokens."""
+    if model.max_output_tokens is None:
+        return
+    for name in call.surface.bounds:
+        asked = body.read(call.fields, name, int, 0)
+        if asked > model.max_output_tokens:
+            raise BadRequest(
+                f"{name} is {asked}, but replies of {model.id!r} end at {model.max_output_tokens} tokens", param=name
+            )
+
+
+def for_target(call: Call, model: ModelRow, target: TargetRow) -> bytes:
+    """The body for one engine."""
+    fields: Fields = {name: raw for name, raw in call.fields.items() if name not in PRIVATE_FIELDS}
+    if not target.echoes_model:
+        fields["model"] = body.value(target.served_name)
+    elif "model" not in fields:
+        fields["model"] = body.value(call.asked)
+    if call.stream and not call.wants_usage:
+        options = body.read(fields, "stream_options", dict[str, object], {})
+        fields["stream_options"] = body.value({**options, "include_usage": True})
+    bound, bounds = call.surface.bound, call.surface.bounds
+    if bound and model.max_output_tokens and not any(body.read(fields, name, int, 0) for name in bounds):
+        fields[bound] = body.value(model.max_output_tokens)
+    return body.join(fields)

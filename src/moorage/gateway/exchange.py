@@ -1,0 +1,180 @@
+"""One HTTP exchange with a client: its body in, our reply out, and whether the client is still there."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from moorage.errors import BadRequest, MoorageError, TooLarge
+from moorage.wire import sse
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+
+LAST_WORD_S = 5.0
+"""How long a client may take to read the error that ends its stream."""
+ABORT = "moorage.abort"
+"""The ASGI extension of our listener that drops a connection."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ClientLeft(Exception):
+    """The client closed its connection; there is nobody left to answer."""
+
+
+class Exchange:
+    """Reads a request and writes its reply; every reply carries `x-request-id`."""
+
+    __slots__ = ("_receive", "_send", "id", "left", "scope", "started", "status", "streaming")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.id = "req_" + secrets.token_hex(12)
+        self.status = 0
+        self.started = False
+        """The reply's headers are out: from here on an error can only be said inside the stream."""
+        self.streaming = False
+        self.left = False
+        self._receive = receive
+        self._send = send
+
+    @property
+    def headers(self) -> Headers:
+        return self.scope["headers"]
+
+    def header(self, name: bytes) -> str | None:
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body. Raises TooLarge beyond the limit, ClientLeft when the client goes before it is complete."""
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
+            raise _too_large(limit_bytes)
+        if (self.header(b"content-encoding") or "identity").lower() != "identity":
+            raise BadRequest("compressed request bodies are not accepted; send the JSON as it is")
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            body = message.get("body", b"")
+            if len(body) > limit_bytes:
+                raise _too_large(limit_bytes)
+            return body
+        pieces = bytearray()
+        while message["type"] == "http.request":
+            pieces += message.get("body", b"")
+            if len(pieces) > limit_bytes:
+                raise _too_large(limit_bytes)
+            if not message.get("more_body"):
+                return bytes(pieces)
+            message = await self._receive()
+        self.left = True
+        raise ClientLeft
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[None]:
+        """Cancel the block when the client leaves, and raise ClientLeft. To be entered after the body was read."""
+        task = asyncio.current_task()
+        assert task is not None
+        watch = asyncio.ensure_future(self._receive())
+
+        def leave(_: object) -> None:
+            self.left = True
+            task.cancel()
+
+        watch.add_done_callback(leave)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.left and task.uncancel() == 0:
+                raise ClientLeft from None
+            raise
+        finally:
+            watch.remove_done_callback(leave)
+            watch.cancel()
+
+    async def respond(
+        self, body: bytes, *, status: int = 200, content_type: bytes = JSON, headers: Headers = ()
+    ) -> None:
+        """A whole reply in one go."""
+        self.started = True
+        self.status = status
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", content_type),
+                    (b"content-length", b"%d" % len(body)),
+                    (b"x-request-id", self.id.encode()),
+                    *headers,
+                ],
+            }
+        )
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def stream(self, *, status: int = 200, content_type: bytes = EVENT_STREAM, headers: Headers = ()) -> None:
+        """Begin a streamed reply."""
+        self.started = True
+        self.streaming = True
+        self.status = status
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", content_type),
+                    (b"cache-control", b"no-cache"),
+                    (b"x-accel-buffering", b"no"),
+                    (b"x-request-id", self.id.encode()),
+                    *headers,
+                ],
+            }
+        )
+
+    async def write(self, chunk: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self, last: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def fail(self, error: MoorageError) -> None:
+        """Say an error: as a reply, or as the event that ends a stream already begun (never as a clean end)."""
+        body = _encode(error.openai())
+        if self.streaming:
+            try:
+                async with asyncio.timeout(LAST_WORD_S):
+                    await self.end(sse.event(body))
+            except TimeoutError:
+                self.abort()
+        elif not self.started:
+            await self.respond(body, status=error.status, headers=error_headers(error))
+
+    def abort(self) -> None:
+        """Drop the connection of a client that does not read."""
+        if extension := self.scope.get("extensions", {}).get(ABORT):
+            extension["abort"]()
+
+
+def error_headers(error: MoorageError) -> list[tuple[bytes, bytes]]:
+    headers: list[tuple[bytes, bytes]] = []
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return headers
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"the request body is larger than {limit_bytes} bytes (server.max_request_size)")

@@ -1,0 +1,135 @@
+"""The way of a request: identify → admit → route → relay → settle."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from moorage.core.routing import TargetKey, key_of
+from moorage.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    InternalError,
+    MoorageError,
+    Unavailable,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamUnreachable,
+)
+from moorage.gateway import edits
+from moorage.gateway.call import Call, Surface
+from moorage.gateway.exchange import ClientLeft, Exchange
+from moorage.gateway.identify import identify
+from moorage.gateway.queue import Doors
+from moorage.gateway.relay import Relay
+from moorage.gateway.settle import Settler
+from moorage.gateway.table import Table
+from moorage.http.client import Client
+from moorage.http.deadline import Deadline
+from moorage.wire import body
+from moorage.wire.table import ModelRow
+
+log = structlog.get_logger("gateway")
+
+ATTEMPTS_MAX = 3
+"""Engines a call may be sent to. A call that brings engines down must not go round all of them."""
+
+
+class Pipeline:
+    """Carries calls from a surface to an engine and back. One per gateway process."""
+
+    def __init__(self, table: Callable[[], Table], doors: Doors, client: Client, settler: Settler) -> None:
+        self._table = table
+        self._doors = doors
+        self._client = client
+        self._settler = settler
+
+    async def run(self, surface: Surface, exchange: Exchange) -> None:
+        call = Call(surface, exchange.id)
+        table = self._table()
+        self._settler.begin(call)
+        try:
+            call.principal = identify(table.snapshot, exchange)
+            content = await exchange.read(table.settings.max_request_bytes)
+            model = read_call(call, table, content)
+            async with exchange.connected(), Deadline(table.settings.total_timeout_s) as deadline:
+                what = "first token" if call.stream else "reply"
+                deadline.phase(what, table.settings.request_timeout_s, "server.request_timeout")
+                await self._deliver(call, model, table, exchange, deadline)
+        except ClientLeft:
+            call.outcome = "cancelled"
+        except MoorageError as error:
+            await self._fail(call, exchange, error)
+        except asyncio.CancelledError:
+            call.outcome = "cancelled"
+            await exchange.fail(Unavailable("this gateway is shutting down", retry_after_s=1.0))
+            raise
+        except Exception as error:
+            log.exception("a call met a fault of ours", id=call.id)
+            await self._fail(call, exchange, InternalError(f"internal error; request id {call.id}"))
+            call.error = type(error).__name__
+        finally:
+            self._settler.settle(call, exchange)
+
+    async def _deliver(self, call: Call, model: ModelRow, table: Table, exchange: Exchange, deadline: Deadline) -> None:
+        """Try targets until one has begun to answer. The one retry loop: nothing is retried after the first byte."""
+        door = self._doors[model.id]
+        excluded: frozenset[TargetKey] = frozenset()
+        while True:
+            call.phase = "queued"
+            arrived_s = call.elapsed_s()
+            target = await door.enter(model, excluded, table.settings.queue_timeout_s)
+            call.queued_s += call.elapsed_s() - arrived_s
+            call.target = target
+            call.attempts += 1
+            with door.seat(target):
+                try:
+                    content = edits.for_target(call, model, target)
+                    await Relay(call, target, exchange, self._client, table.settings, deadline).run(content)
+                    return
+                except (UpstreamError, Unavailable) as error:
+                    if exchange.started or call.attempts >= ATTEMPTS_MAX or not self._elsewhere(call, error, excluded):
+                        raise
+                    excluded |= {key_of(target)}
+                    self._settler.retried(call, error)
+
+    def _elsewhere(self, call: Call, error: MoorageError, excluded: frozenset[TargetKey]) -> bool:
+        """Whether another attempt makes sense: always after a lost connection (the engine restarts, or it was stale),
+        else only if there is a target that was not tried."""
+        if isinstance(error, (UpstreamUnreachable, UpstreamBroken)):
+            return True
+        assert call.model is not None
+        assert call.target is not None
+        tried = excluded | {key_of(call.target)}
+        targets = self._table().targets.get(call.model.id, ())
+        return any(t.state == "ready" and key_of(t) not in tried for t in targets)
+
+    async def _fail(self, call: Call, exchange: Exchange, error: MoorageError) -> None:
+        call.outcome = "broken" if exchange.streaming else "error"
+        call.error = error.error_code
+        if isinstance(error, DeadlineExceeded) and exchange.streaming:
+            log.warning("a stream stalled", id=call.id, error=error.message)
+        await exchange.fail(error)
+
+
+def read_call(call: Call, table: Table, content: bytes) -> ModelRow:
+    """Read what the way of a call depends on. The engine judges the rest."""
+    surface = call.surface
+    call.fields = fields = body.parse(content)
+    call.asked = body.read(fields, "model", str, "")
+    if call.asked:
+        model = table.model(call.asked)
+    elif surface.needs_model or len(table.snapshot.models) != 1:
+        raise BadRequest("'model' is missing; GET /v1/models lists the names", param="model")
+    else:
+        model = next(iter(table.snapshot.models.values()))
+        call.asked = model.id
+    call.model = model
+    if model.task is not None and model.task not in surface.tasks:
+        raise BadRequest(f"{model.id!r} is a model to {model.task}; it has no {surface.name}", param="model")
+    if surface.streams:
+        call.stream = body.read(fields, "stream", bool, False)
+        options = body.read(fields, "stream_options", dict[str, object], {})
+        call.wants_usage = options.get("include_usage") is True
+    edits.check_bound(call, model)
+    return model

@@ -1,0 +1,163 @@
+"""The doors of the models: where calls wait for a free seat at an engine.
+
+Waiting happens here and not at the engine: an engine's own queue can neither be reordered nor left in time.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from moorage.core.routing import TargetKey, key_of, least_loaded
+from moorage.errors import NotReady, Overloaded
+from moorage.gateway.table import Table
+from moorage.wire.table import ModelRow, TargetRow
+
+RETRY_SAME_S = 1.0
+"""How long a call waits for another target before it tries again where it failed."""
+
+
+@dataclass(eq=False)
+class _Waiter:
+    excluded: frozenset[TargetKey]
+    seat: asyncio.Future[TargetRow] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Door:
+    """Seats at one model's targets, first come first served."""
+
+    def __init__(self, model: str, table: Callable[[], Table], processes: int) -> None:
+        self._model = model
+        self._table = table
+        self._processes = processes
+        self._in_use: dict[TargetKey, int] = {}
+        self._waiting: deque[_Waiter] = deque()
+        self._mean_s = 1.0
+        """Smoothed time a seat was held: what Retry-After is made of."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def in_use(self) -> int:
+        return sum(self._in_use.values())
+
+    async def enter(self, model: ModelRow, excluded: frozenset[TargetKey], timeout_s: float) -> TargetRow:
+        """Wait for a seat; leave it with `leave`. Raises Overloaded (queue full) or NotReady (waited in vain)."""
+        if not self._waiting and (target := self._free(excluded)) is not None:
+            self._take(target)
+            return target
+        self._refuse_hopeless()
+        if len(self._waiting) >= model.queue_size:
+            raise Overloaded(
+                f"{model.id!r} is busy and {len(self._waiting)} calls wait already (queue_size)",
+                retry_after_s=self._expected_wait_s(),
+            )
+        return await self._wait(_Waiter(excluded), timeout_s)
+
+    def leave(self, target: TargetRow, held_s: float) -> None:
+        key = key_of(target)
+        left = self._in_use[key] - 1
+        if left:
+            self._in_use[key] = left
+        else:
+            del self._in_use[key]
+        self._mean_s += 0.1 * (held_s - self._mean_s)
+        self.pump()
+
+    @contextmanager
+    def seat(self, target: TargetRow) -> Generator[None]:
+        """Holds the seat that `enter` gave."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.leave(target, time.monotonic() - began)
+
+    def pump(self) -> None:
+        """Seat whoever can be seated: called when a seat or a target became free."""
+        for waiter in list(self._waiting):
+            if waiter.seat.done():
+                continue
+            target = self._free(waiter.excluded)
+            if target is not None:
+                self._take(target)
+                waiter.seat.set_result(target)
+
+    async def _wait(self, waiter: _Waiter, timeout_s: float) -> TargetRow:
+        self._waiting.append(waiter)
+        try:
+            if waiter.excluded:
+                await asyncio.wait([waiter.seat], timeout=min(RETRY_SAME_S, timeout_s))
+                waiter.excluded = frozenset()
+                self.pump()
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(waiter.seat)
+        except TimeoutError:
+            if waiter.seat.done():
+                return waiter.seat.result()
+            raise NotReady(
+                f"no engine of {self._model!r} was free within {timeout_s:g} s (server.queue_timeout): "
+                + self._describe(),
+                retry_after_s=self._expected_wait_s(),
+            ) from None
+        except BaseException:
+            if waiter.seat.done():
+                self.leave(waiter.seat.result(), 0.0)
+            raise
+        finally:
+            self._waiting.remove(waiter)
+
+    def _free(self, excluded: frozenset[TargetKey]) -> TargetRow | None:
+        targets = self._table().targets.get(self._model, ())
+        ready = [target for target in targets if target.state == "ready" and key_of(target) not in excluded]
+        return least_loaded(ready, lambda target: self._in_use.get(key_of(target), 0), self._processes)
+
+    def _take(self, target: TargetRow) -> None:
+        key = key_of(target)
+        self._in_use[key] = self._in_use.get(key, 0) + 1
+
+    def _refuse_hopeless(self) -> None:
+        """Waiting helps while a target is ready or on its way; a stopped or failed model is said at once."""
+        targets = self._table().targets.get(self._model, ())
+        if any(t.state not in ("failed", "stopped") or t.retry_at is not None for t in targets):
+            return
+        raise NotReady(f"{self._model!r} is not running: {self._describe()}", retry_after_s=30.0)
+
+    def _describe(self) -> str:
+        targets = self._table().targets.get(self._model, ())
+        return "; ".join(f"{t.id} is {t.state} ({t.reason})" for t in targets[:4]) or "it has no replica"
+
+    def _expected_wait_s(self) -> float:
+        targets = self._table().targets.get(self._model, ())
+        seats = sum(t.capacity for t in targets if t.state == "ready")
+        if seats:
+            return min(60.0, max(1.0, self._mean_s * (len(self._waiting) + 1) / seats))
+        retries = [t.retry_at - time.time() for t in targets if t.retry_at is not None]
+        return min(300.0, max(1.0, min(retries, default=5.0)))
+
+
+class Doors:
+    """One door per model, made when first knocked at."""
+
+    def __init__(self, table: Callable[[], Table], processes: int) -> None:
+        self._table = table
+        self._processes = processes
+        self._doors: dict[str, Door] = {}
+
+    def __getitem__(self, model: str) -> Door:
+        door = self._doors.get(model)
+        if door is None:
+            door = self._doors[model] = Door(model, self._table, self._processes)
+        return door
+
+    def pump(self) -> None:
+        """The table changed."""
+        models = self._table().snapshot.models
+        for model, door in list(self._doors.items()):
+            door.pump()
+            if model not in models and not door.waiting and not door.in_use:
+                del self._doors[model]

@@ -1,0 +1,203 @@
+"""From one engine to one client: the reply as it comes, edited only where named, its usage read on the way."""
+
+import msgspec
+
+from moorage.errors import (
+    BadRequest,
+    MoorageError,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    UpstreamBroken,
+    UpstreamError,
+)
+from moorage.gateway.call import Call, Usage
+from moorage.gateway.exchange import Exchange
+from moorage.http.client import Client, Reply
+from moorage.http.deadline import Deadline
+from moorage.wire import body, sse
+from moorage.wire.table import Settings, TargetRow
+
+REPLY_BYTES_MAX = 256 * 1024 * 1024
+"""An answer larger than this is a fault of the engine, not something to hold in memory."""
+
+_usage = msgspec.json.Decoder(Usage).decode
+
+
+class _EngineError(msgspec.Struct):
+    """An engine's error body, in the spellings seen: OpenAI's, FastAPI's, plain."""
+
+    class Inner(msgspec.Struct):
+        message: str = ""
+        param: str | None = None
+        code: str | int | None = None
+
+    error: Inner | str | None = None
+    detail: object = None
+    message: str = ""
+
+
+_error = msgspec.json.Decoder(_EngineError).decode
+
+
+class Relay:
+    """One attempt at one target. `run` returns when the client has the whole reply."""
+
+    def __init__(
+        self, call: Call, target: TargetRow, exchange: Exchange, client: Client, settings: Settings, deadline: Deadline
+    ) -> None:
+        self._call = call
+        self._target = target
+        self._exchange = exchange
+        self._client = client
+        self._settings = settings
+        self._deadline = deadline
+        self._done = False
+
+    async def run(self, content: bytes) -> None:
+        """Raises UpstreamError (`exchange.started` tells whether before the first byte) or what the engine refused."""
+        call, target = self._call, self._target
+        call.phase = "connecting"
+        async with self._client.call(
+            target.address,
+            "POST",
+            call.surface.path,
+            body=content,
+            token=target.token,
+            headers={"X-Request-Id": call.id},
+            connect_timeout_s=self._settings.connect_timeout_s,
+        ) as reply:
+            call.phase = "prefill"
+            if reply.status != 200:
+                raise refusal(reply.status, await reply.read(), reply.headers.get("retry-after"))
+            if call.stream:
+                await self._stream(reply)
+            else:
+                await self._whole(reply)
+
+    async def _whole(self, reply: Reply) -> None:
+        content = bytearray()
+        async for chunk in reply.chunks():
+            content += chunk
+            if len(content) > REPLY_BYTES_MAX:
+                raise UpstreamError(f"the engine's reply is larger than {REPLY_BYTES_MAX} bytes")
+        try:
+            fields = body.parse(bytes(content))
+        except BadRequest as error:
+            raise UpstreamBroken("the engine's reply is not a JSON object") from error
+        if (usage := fields.get("usage")) is not None:
+            self._read_usage(bytes(usage))
+        if not self._target.echoes_model and "model" in fields:
+            fields["model"] = body.value(self._call.asked)
+            content = body.join(fields)
+        self._call.phase = "done"
+        await self._exchange.respond(bytes(content))
+
+    async def _stream(self, reply: Reply) -> None:
+        if not reply.content_type.startswith("text/event-stream"):
+            raise UpstreamError(f"the engine answered a stream with {reply.content_type or 'no content type'!r}")
+        splitter = sse.EventSplitter()
+        async for chunk in reply.chunks():
+            self._deadline.touch()
+            kept = [edited for event in splitter.feed(chunk) if (edited := self._event(event)) is not None]
+            if kept:
+                await self._forward(b"".join(kept))
+            if self._done:
+                self._call.phase = "done"
+                await self._exchange.end()
+                return
+        raise UpstreamBroken("the engine's stream ended before it was complete")
+
+    async def _forward(self, content: bytes) -> None:
+        call = self._call
+        if not self._exchange.started:
+            call.first_token_s = call.elapsed_s()
+            call.phase = "decode"
+            self._deadline.phase("token", self._settings.token_timeout_s, "server.token_timeout")
+            await self._exchange.stream()
+        await self._exchange.write(content)
+
+    def _event(self, event: bytes) -> bytes | None:
+        """The event as the client gets it; None for one it did not ask for. Cheap tests first: most pass untouched."""
+        call = self._call
+        if event == sse.DONE or sse.data_of(event) == b"[DONE]":
+            self._done = True
+            return sse.DONE
+        if b'"error"' in event:
+            self._raise_error(event)
+        if b'"usage"' not in event and self._target.echoes_model:
+            call.chunks += 1
+            return event
+        data = sse.data_of(event)
+        if data is None:
+            return event
+        try:
+            fields = body.parse(data)
+        except BadRequest as error:
+            raise UpstreamBroken("the engine sent an event that is not a JSON object") from error
+        usage = fields.pop("usage", None) if not call.wants_usage else fields.get("usage")
+        if usage is not None and bytes(usage) != b"null":
+            self._read_usage(bytes(usage))
+            if not call.wants_usage and bytes(fields.get("choices", b"")).strip() == b"[]":
+                return None
+        else:
+            call.chunks += 1
+        if not self._target.echoes_model and "model" in fields:
+            fields["model"] = body.value(call.asked)
+        return sse.event(body.join(fields))
+
+    def _raise_error(self, event: bytes) -> None:
+        data = sse.data_of(event)
+        if data is None:
+            return
+        try:
+            fields = body.parse(data)
+        except BadRequest:
+            return
+        if "error" in fields and "choices" not in fields:
+            raise UpstreamError(_message(data) or "the engine reported an error in its stream")
+
+    def _read_usage(self, raw: bytes) -> None:
+        try:
+            usage = _usage(raw) if raw != b"null" else None
+        except msgspec.DecodeError as error:
+            raise UpstreamError("the engine's usage block is malformed") from error
+        self._call.usage = usage or self._call.usage
+
+
+def refusal(status: int, content: bytes, retry_after: str | None) -> MoorageError:
+    """An engine's error reply as ours: its words kept where they concern the caller, its status mapped."""
+    message = _message(content) or f"the engine answered {status}"
+    param, code = _origin(content)
+    if status in (401, 403):
+        return UpstreamError("the engine refused the gateway's credentials")
+    if status == 404:
+        return NotFound(message, param=param, code=code)
+    if status == 413:
+        return TooLarge(message, param=param, code=code)
+    if 400 <= status < 500 and status not in (408, 429):
+        return BadRequest(message, param=param, code=code)
+    if status in (408, 429, 503):
+        seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
+        return Unavailable(message, retry_after_s=seconds)
+    return UpstreamError(message)
+
+
+def _message(content: bytes) -> str:
+    try:
+        parsed = _error(content)
+    except msgspec.DecodeError:
+        return ""
+    if isinstance(parsed.error, _EngineError.Inner):
+        return parsed.error.message
+    return parsed.error or parsed.message or (str(parsed.detail) if parsed.detail else "")
+
+
+def _origin(content: bytes) -> tuple[str | None, str | None]:
+    try:
+        inner = _error(content).error
+    except msgspec.DecodeError:
+        return None, None
+    if not isinstance(inner, _EngineError.Inner):
+        return None, None
+    return inner.param, inner.code if isinstance(inner.code, str) else None

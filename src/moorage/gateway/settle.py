@@ -1,0 +1,65 @@
+"""The end of every call: metrics and one line in the log, whatever became of it."""
+
+from moorage.errors import MoorageError
+from moorage.gateway.call import Call
+from moorage.gateway.exchange import Exchange
+from moorage.telemetry.gateway import GatewayMetrics
+from moorage.telemetry.requests import RequestLine, RequestLog
+
+
+class Settler:
+    """Counts calls in and out. `settle` runs for every call that began: finished, failed, cancelled, broken."""
+
+    def __init__(self, metrics: GatewayMetrics, lines: RequestLog) -> None:
+        self._metrics = metrics
+        self._lines = lines
+        self.in_flight = 0
+
+    def begin(self, call: Call) -> None:
+        self.in_flight += 1
+
+    def retried(self, call: Call, error: MoorageError) -> None:
+        self._metrics.retried(call.model.id if call.model else "", error.error_code)
+
+    def settle(self, call: Call, exchange: Exchange) -> None:
+        self.in_flight -= 1
+        usage = call.usage
+        elapsed_s = call.elapsed_s()
+        prompt = (usage and usage.prompt_tokens) or 0
+        # An engine that says no usage is counted by what was relayed: an event carries a token, seldom more.
+        completion = (usage and usage.completion_tokens) or (0 if usage else call.chunks)
+        status = 499 if call.outcome == "cancelled" else exchange.status
+        self._metrics.observe(
+            model=call.model.id if call.model else "",
+            surface=call.surface.name,
+            status=status,
+            outcome=call.outcome,
+            phase=call.phase,
+            elapsed_s=elapsed_s,
+            queued_s=call.queued_s,
+            first_token_s=call.first_token_s,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=usage.cached_tokens if usage else 0,
+        )
+        self._lines.write(
+            RequestLine(
+                id=call.id,
+                surface=call.surface.name,
+                status=status,
+                outcome=call.outcome,
+                error=call.error,
+                phase="" if call.outcome == "ok" else call.phase,
+                model=call.model.id if call.model else call.asked,
+                target=call.target.id if call.target else "",
+                principal=call.principal.name if call.principal else "",
+                stream=call.stream,
+                attempts=call.attempts,
+                elapsed_s=round(elapsed_s, 4),
+                queued_s=round(call.queued_s, 4),
+                first_token_s=None if call.first_token_s is None else round(call.first_token_s, 4),
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                counted=usage is None and call.chunks > 0,
+            )
+        )

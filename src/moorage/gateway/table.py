@@ -1,0 +1,182 @@
+"""The table a gateway serves from, kept up to date from the controller, and kept on disk for when it is away."""
+
+import asyncio
+import hmac
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from moorage.errors import ModelNotFound, MoorageError
+from moorage.http.client import Client
+from moorage.wire import table as wire
+from moorage.wire.table import ModelRow, OutOfStep, Settings, Snapshot, TargetRow
+
+log = structlog.get_logger("gateway.table")
+
+SILENCE_S = 5.0
+"""The controller sends at least a heartbeat a second; this long without one and the stream is opened anew."""
+SAVE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A snapshot with its indexes. Taken by reference when a call is identified, kept until it is settled."""
+
+    snapshot: Snapshot
+    by_name: dict[str, ModelRow]
+    targets: dict[str, tuple[TargetRow, ...]]
+    """By model id."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.snapshot.settings
+
+    def model(self, name: str) -> ModelRow:
+        """The model of that name, id or alias. Raises ModelNotFound, naming what there is."""
+        row = self.by_name.get(name)
+        if row is not None:
+            return row
+        known = ", ".join(repr(id) for id in sorted(self.snapshot.models)[:10]) or "none yet"
+        raise ModelNotFound(f"there is no model {name!r} here; models: {known}", param="model")
+
+
+def indexed(snapshot: Snapshot, old: Table | None = None) -> Table:
+    """Index a snapshot; what did not change since `old` is shared with it."""
+    if old is not None and old.snapshot.models is snapshot.models:
+        by_name = old.by_name
+    else:
+        by_name = {name: row for row in snapshot.models.values() for name in row.names}
+    if old is not None and old.snapshot.targets is snapshot.targets:
+        targets = old.targets
+    else:
+        grouped: dict[str, list[TargetRow]] = {}
+        for target in snapshot.targets.values():
+            grouped.setdefault(target.model, []).append(target)
+        targets = {model: tuple(rows) for model, rows in grouped.items()}
+    return Table(snapshot, by_name, targets)
+
+
+class TableFollower:
+    """Follows the controller's table: construct → start → stop. `current` is always a whole, immutable table."""
+
+    def __init__(
+        self, client: Client, address: str, token: str, *, path: str, copy: Path | None, on_change: Callable[[], None]
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._token = token
+        self._path = path
+        self._copy = copy
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+        self._saved_at = 0.0
+        self._first = asyncio.Event()
+        self.current = indexed(Snapshot(epoch="", seq=0, settings=Settings()))
+        self.updated_at: float | None = None
+        """Unix time of the last word from the controller; of the copy where it has not spoken yet."""
+
+    async def start(self, wait_s: float) -> None:
+        """Returns once there is a table: the controller's, or after `wait_s` the copy on disk."""
+        self._task = asyncio.create_task(self._follow())
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._first.wait()
+        except TimeoutError:
+            self._load()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Swap the table whole."""
+        self.current = indexed(snapshot, self.current)
+        self.updated_at = time.time()
+        self._first.set()
+        self._on_change()
+
+    async def _follow(self) -> None:
+        pause_s = 0.1
+        while True:
+            try:
+                await self._read()
+                pause_s = 0.1
+            except OutOfStep as error:
+                log.info("reading the table anew", why=str(error))
+            except (MoorageError, TimeoutError, ValueError) as error:
+                log.warning("the controller is away; serving from the last table", error=str(error) or "silence")
+                pause_s = min(pause_s * 2, 2.0)
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+
+    async def _read(self) -> None:
+        buffer = bytearray()
+        async with self._client.call(self._address, "GET", self._path, token=self._token) as reply:
+            if reply.status != 200:
+                raise ValueError(f"the controller answered {reply.status} to GET {self._path}")
+            chunks = reply.chunks()
+            while True:
+                async with asyncio.timeout(SILENCE_S):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    raise ValueError("the controller closed the table's stream")
+                buffer += chunk
+                while (end := buffer.find(b"\n")) >= 0:
+                    self._take(wire.decode(bytes(buffer[:end])))
+                    del buffer[: end + 1]
+
+    def _take(self, message: wire.TableMessage) -> None:
+        if isinstance(message, Snapshot):
+            self.replace(message)
+            self._save()
+        elif message.empty:
+            self.current = Table(wire.apply(self.current.snapshot, message), self.current.by_name, self.current.targets)
+            self.updated_at = time.time()
+        else:
+            self.replace(wire.apply(self.current.snapshot, message))
+            if message.models or message.targets or message.keys or message.settings or self._stale_copy():
+                self._save()
+
+    def _stale_copy(self) -> bool:
+        return time.monotonic() - self._saved_at > SAVE_EVERY_S
+
+    def _save(self) -> None:
+        """Keep the table for a start without the controller: authenticated, since a forged one would hold keys."""
+        if self._copy is None:
+            return
+        self._saved_at = time.monotonic()
+        body = wire.encode(self.current.snapshot)
+        part = self._copy.with_suffix(f".{os.getpid()}.part")
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(self._seal(body) + b"\n" + body)
+            part.replace(self._copy)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            log.warning("cannot keep a copy of the table", path=str(self._copy), error=str(error))
+
+    def _load(self) -> None:
+        if self._copy is None or self._first.is_set():
+            return
+        try:
+            seal, _, body = self._copy.read_bytes().partition(b"\n")
+            age_s = time.time() - self._copy.stat().st_mtime
+        except OSError:
+            return
+        if not hmac.compare_digest(seal, self._seal(body)):
+            log.error("the copy of the table is not ours; ignored", path=str(self._copy))
+            return
+        message = wire.decode(body)
+        if isinstance(message, Snapshot):
+            self.replace(message)
+            self.updated_at = time.time() - age_s
+            log.warning("the controller is away; serving from the copy on disk", age_s=round(age_s))
+
+    def _seal(self, body: bytes) -> bytes:
+        return hmac.digest(self._token.encode(), body, "sha256").hex().encode()
