@@ -3,7 +3,14 @@
 Standard library only: the keeper lives with it.
 """
 
+from __future__ import annotations
+
+import json
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MARKER = "MOORAGE_REPLICA_DIR"
 """In the environment of a keeper, its engine and all they start: the replica's directory."""
@@ -26,9 +33,28 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def is_running(pid: int, started: int, boot: str) -> bool:
+def is_running(pid: int, started: int | None, boot: str) -> bool:
     """Whether the very process that was recorded still runs."""
-    return start_time(pid) == started and boot == boot_id()
+    return started is not None and start_time(pid) == started and boot == boot_id()
+
+
+def recorded_identity(directory: str) -> dict[str, Any] | None:
+    """What a keeper wrote about itself and its engine, whether they still run or not."""
+    try:
+        with open(os.path.join(directory, "identity.json"), "rb") as file:
+            identity: Any = json.load(file)
+    except (OSError, ValueError):
+        return None
+    wanted = {"keeper_pid", "keeper_started", "engine_pid", "engine_started", "pgid", "boot_id", "generation"}
+    return identity if wanted <= set(identity) else None
+
+
+def read_identity(directory: str) -> dict[str, Any] | None:
+    """Of the keeper that runs for a replica's directory; None when it is gone or its pid is another process by now."""
+    identity = recorded_identity(directory)
+    if identity and is_running(identity["keeper_pid"], identity["keeper_started"], identity["boot_id"]):
+        return identity
+    return None
 
 
 def marked(directory: str) -> list[int]:

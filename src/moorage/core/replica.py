@@ -1,0 +1,110 @@
+"""The life of a replica: which states follow which, whose they are, and when a start is tried again."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from moorage.wire.names import ReplicaState
+
+Owner = Literal["controller", "worker"]
+
+OWNER: Mapping[ReplicaState, Owner] = {
+    "pending": "controller",
+    "scheduled": "controller",
+    "unreachable": "controller",
+    "downloading": "worker",
+    "starting": "worker",
+    "ready": "worker",
+    "draining": "worker",
+    "stopped": "worker",
+    "failed": "worker",
+}
+"""Who says that a replica is in a state."""
+
+_FOLLOWERS: Mapping[ReplicaState, frozenset[ReplicaState]] = {
+    "pending": frozenset({"scheduled", "stopped", "failed"}),
+    "scheduled": frozenset({"pending", "downloading", "starting", "failed", "stopped"}),
+    "downloading": frozenset({"starting", "failed", "draining", "stopped"}),
+    # ready needs no start before it: a worker that comes back adopts what runs.
+    "starting": frozenset({"ready", "failed", "draining", "stopped"}),
+    "ready": frozenset({"failed", "draining", "stopped"}),
+    "draining": frozenset({"stopped", "failed"}),
+    "stopped": frozenset({"pending", "scheduled", "downloading", "starting"}),
+    "failed": frozenset({"pending", "scheduled", "downloading", "starting", "draining", "stopped"}),
+    "unreachable": frozenset(OWNER),
+}
+
+
+def allowed(old: ReplicaState, new: ReplicaState) -> bool:
+    """Whether `new` may follow `old`.
+
+    Silence can befall a replica in any state, and the same state may be said again with another reason. A worker's
+    first word about a replica it adopted may be any state of its own.
+    """
+    if new in (old, "unreachable"):
+        return True
+    if old == "scheduled" and OWNER[new] == "worker":
+        return True
+    return new in _FOLLOWERS[old]
+
+
+QUICK_RETRY_S = 0.5
+"""Before the first restart of an engine that had been ready."""
+BACKOFF_S = 10.0
+BACKOFF_MAX_S = 300.0
+FAILED_STARTS_MAX = 5
+STEADY_S = 60.0
+"""Ready for so long, earlier trouble is forgotten."""
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """What has gone wrong lately, and so when to try again: 10·2ⁿ seconds, at most 300.
+
+    An engine that was ready and crashed is started again almost at once, one time: most crashes are single (an
+    operator's or the kernel's kill), its files are warm, and calls are waiting. Only when it fails again before it has
+    been steady does the back-off begin. A start that failed fails again most likely: it waits from the first time on,
+    and after five in a row nobody tries again until something changes.
+    """
+
+    step: int = 0
+    """Exponent of the next back-off."""
+    failed_starts: int = 0
+    """In a row: a start that reached ready ends the row."""
+    quick_used: bool = False
+
+    def start_failed(self) -> "tuple[Restarts, float | None]":
+        """After a start that never became ready. The delay is None when it is not to be tried again."""
+        failed = self.failed_starts + 1
+        after = Restarts(step=self.step + 1, failed_starts=failed, quick_used=self.quick_used)
+        return after, None if failed >= FAILED_STARTS_MAX else backoff_s(self.step)
+
+    def delayed(self) -> "tuple[Restarts, float]":
+        """After something that heals without us, like a network away: waits longer each time, but never stops."""
+        return Restarts(self.step + 1, self.failed_starts, self.quick_used), backoff_s(self.step)
+
+    def crashed(self, ready_for_s: float) -> "tuple[Restarts, float]":
+        """After an engine that had been ready for so long ended by itself."""
+        if ready_for_s >= STEADY_S:
+            return Restarts(quick_used=True), QUICK_RETRY_S
+        if not self.quick_used:
+            return Restarts(step=self.step, quick_used=True), QUICK_RETRY_S
+        return Restarts(step=self.step + 1, quick_used=True), backoff_s(self.step)
+
+
+def backoff_s(step: int) -> float:
+    return min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(step, 16))
+
+
+_NOT_THE_ENGINE = frozenset({"aliases", "replicas", "queue_size", "max_output_tokens", "start_timeout"})
+
+
+def fingerprint(model: Mapping[str, Any]) -> str:
+    """Of the parts of a model's section that its engine depends on: another one needs another start.
+
+    What the gateway and the controller alone make use of (aliases, number of replicas, …) changes without one.
+    """
+    kept = {key: value for key, value in model.items() if key not in _NOT_THE_ENGINE}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
