@@ -1,10 +1,10 @@
 """One model's section of the configuration, and the options that mean the same for every engine."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from moorage.config.units import Duration
+from moorage.config.units import Duration, Unfit
 
 Source = Annotated[str, Field(min_length=1)]
 
@@ -13,6 +13,16 @@ class Section(BaseModel):
     """A section of the tree: frozen, strict about unknown keys, documented field by field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic would read true as 1."""
+        if isinstance(value, bool) and info.field_name is not None:
+            annotation = cls.model_fields[info.field_name].annotation
+            if annotation is int or annotation == int | None:
+                raise Unfit(value, "a number")
+        return value
 
 
 class EngineOptions(Section):

@@ -1,0 +1,257 @@
+"""Reads a configuration: flags over environment over file over defaults.
+
+All problems are told at once; a configuration is used whole or not at all.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from moorage.config.document import Document, parse, read_text
+from moorage.config.environment import Environment, read_dotenv
+from moorage.config.interpolation import interpolate
+from moorage.config.options import ENVIRONMENT_PREFIX, Option, Path, dotted, options
+from moorage.config.places import default_cache_dir, default_state_dir
+from moorage.config.plain import at, is_list, is_section, kind, leaves, put, without_nothing
+from moorage.config.problems import Known, describe, real_path
+from moorage.config.tree import Config, one_spelling, whole_section
+from moorage.errors import ConfigError
+
+DEFAULT_FILE = "moorage.yaml"
+FILE_VARIABLE = "MOORAGE_CONFIG"
+KEY_VARIABLE = "MOORAGE_API_KEY"
+OTHER_VARIABLES = frozenset({FILE_VARIABLE, KEY_VARIABLE, f"{KEY_VARIABLE}_FILE"})
+"""Variables with our prefix that set no single option."""
+
+_MOST_TOLD = 50
+_KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)$")
+_KUBERNETES_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A whole configuration and where it came from."""
+
+    config: Config
+    path: FilePath | None
+    """The file, if there was one."""
+    warnings: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Where each value that is no default was said: `moorage.yaml:3`, `MOORAGE_SERVER_PORT`, `command line`."""
+    hidden: frozenset[str] = frozenset()
+    """Values that came from a secret's file, by option: not to be shown wherever they stand."""
+
+
+@cache
+def known_options() -> Known:
+    return Known(options(Config))
+
+
+@cache
+def environment_options() -> dict[str, Option]:
+    """Each environment variable that sets an option."""
+    return {option.environment: option for option in options(Config) if option.environment}
+
+
+def find_file(explicit: FilePath | None, environ: Mapping[str, str]) -> FilePath | None:
+    """The file to read: the one named, else ./moorage.yaml, else the one MOORAGE_CONFIG names, else none."""
+    if explicit is not None:
+        return explicit
+    here = FilePath(DEFAULT_FILE)
+    if os.path.lexists(here):
+        return here
+    return FilePath(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None
+
+
+def load(
+    path: FilePath | str | None = None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """The configuration. `flags` are values by option, `{"server.port": 8001}`; None is a flag not given.
+
+    Raises ConfigError that lists everything wrong; nothing of a configuration with a problem is used.
+    """
+    real = dict(os.environ if environ is None else environ)
+    return _Loading(find_file(FilePath(path) if path is not None else None, real), real, flags or {}).finish()
+
+
+class _Loading:
+    """One configuration on its way from texts to a tree."""
+
+    def __init__(self, file: FilePath | None, real: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+        self._file = file
+        self._flags = {tuple(name.split(".")): value for name, value in flags.items() if value is not None}
+        self._known = known_options()
+        self._problems: list[tuple[int, str]] = []
+        self._unfilled: set[Path] = set()
+        """Values whose variables could not be filled in: told once, not validated into a second problem."""
+        self._document = parse(read_text(file), str(file)) if file is not None else Document(None, {})
+        dotenv, self._warnings = read_dotenv(file.parent / ".env") if file is not None else ({}, [])
+        self._environment = Environment(real, dotenv)
+        self._overlays: dict[Path, tuple[str, Any]] = {}
+        """What environment and flags say: path → where it is said, and what."""
+        self._hidden: set[str] = set()
+
+    def finish(self) -> Loaded:
+        data = self._file_layer()
+        for path, source, value in (
+            *self._environment_layer(),
+            *((p, "command line", v) for p, v in self._flags.items()),
+        ):
+            self._overlays[path] = (source, value)
+            put(data, path, value)
+        self._add_key(data)
+        config = self._validated(data)
+        if config is None or self._problems:
+            raise ConfigError(_listed([problem for _, problem in sorted(dict.fromkeys(self._problems), key=_line)]))
+        if config.logging.file_path is not None and config.logging.output != "file":
+            self._warnings.append("logging.file_path counts only when logging.output is file")
+        return Loaded(
+            config=config,
+            path=self._file,
+            warnings=tuple(self._warnings),
+            sources={dotted(path): self._source(path) for path in leaves(data)},
+            hidden=frozenset(self._hidden),
+        )
+
+    # Layers
+
+    def _file_layer(self) -> dict[str, Any]:
+        """What the file says, variables filled in, shorthands spelled out, empty values left out."""
+        data = self._filled(self._document.data, ())
+        if data is None:
+            return {}
+        if not is_section(data):
+            sections = ", ".join(self._known.below(()))
+            raise ConfigError(f"{self._file}: holds {kind(data)}; it should hold sections: {sections}")
+        layer = without_nothing(data)
+        if "models" in layer:
+            layer["models"] = whole_section(layer["models"])
+        try:
+            layer["server"] = one_spelling(layer.get("server", {}))
+        except ValueError as error:
+            self._problem(("server", "http"), str(error))
+            layer["server"].pop("http")
+        return layer
+
+    def _filled(self, value: Any, path: Path) -> Any:
+        if is_section(value):
+            return {key: self._filled(item, (*path, key)) for key, item in value.items()}
+        if is_list(value):
+            return [self._filled(item, (*path, position)) for position, item in enumerate(value)]
+        if not isinstance(value, str) or "$" not in value:
+            return value
+        result = interpolate(value, self._environment, secret=self._known.secret(path))
+        for problem in result.problems:
+            self._problem(path, f"{dotted(path)}: {problem}")
+            self._unfilled.add(path)
+        if result.from_file:
+            self._hidden.add(dotted(path))
+        return result.text
+
+    def _environment_layer(self) -> Iterator[tuple[Path, str, Any]]:
+        known = environment_options()
+        for name in sorted({*self._environment.real, *self._environment.dotenv}):
+            value = self._environment.get(name)
+            if not name.startswith(ENVIRONMENT_PREFIX) or value is None:
+                continue
+            if option := known.get(name):
+                if _KUBERNETES_VALUE.match(value):
+                    self._warnings.append(f"{name} looks like what Kubernetes sets for a service; it is left out")
+                else:
+                    yield option.path, name, value
+            elif name not in OTHER_VARIABLES and not _KUBERNETES.search(name):
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+                self._warnings += [f"{name} sets nothing; did you mean {near[0]}?"] if near else []
+
+    def _add_key(self, data: dict[str, Any]) -> None:
+        """MOORAGE_API_KEY is one more key beside those of the file."""
+        try:
+            key = self._environment.secret(KEY_VARIABLE)
+        except ConfigError as error:
+            self._problem((), f"{KEY_VARIABLE}_FILE: {error.message}")
+            return
+        if key is None:
+            return
+        auth = data.setdefault("auth", {})
+        keys = auth.setdefault("keys", []) if is_section(auth) else None
+        if is_list(keys) and not any(item == key or at(item, ("key",)) == key for item in keys):
+            self._overlays["auth", "keys", len(keys)] = (KEY_VARIABLE, key)
+            auth["keys"] = [*keys, {"name": "environment", "key": key}]
+
+    # The tree
+
+    def _validated(self, data: dict[str, Any]) -> Config | None:
+        try:
+            config = Config.model_validate(data)
+        except ValidationError as error:
+            several: set[Path] = set()
+            for detail in error.errors(include_url=False):
+                path = real_path(detail["loc"], data)
+                if path in several or self._in_document(path) in self._unfilled:
+                    continue
+                if len(detail["loc"]) > len(path):
+                    several.add(path)
+                self._problem(path, describe(detail, path, self._written(path), self._known))
+            return None
+        try:
+            return config.model_copy(
+                update={
+                    "cache_dir": config.cache_dir or default_cache_dir(self._environment.real),
+                    "state_dir": config.state_dir or default_state_dir(self._environment.real),
+                }
+            )
+        except ConfigError as error:
+            self._problem((), error.message)
+            return None
+
+    # Where things are said
+
+    def _in_document(self, path: Path) -> Path:
+        """The path of a value as the file has it, before shorthands were spelled out."""
+        if path[:2] == ("models", "local") and is_list(at(self._document.data, ("models",))):
+            return ("models", *path[2:])
+        second = ("server", "http", *path[1:])
+        if path[:1] == ("server",) and path not in self._document.places and second in self._document.places:
+            return second
+        return path
+
+    def _overlay(self, path: Path) -> tuple[str, Any] | None:
+        return next((self._overlays[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._overlays), None)
+
+    def _source(self, path: Path) -> str:
+        if overlay := self._overlay(path):
+            return overlay[0]
+        return f"{self._file}:{self._document.place(self._in_document(path))[0]}"
+
+    def _problem(self, path: Path, message: str) -> None:
+        """Note what is wrong at `path`, with where that is said."""
+        overlay = self._overlay(path)
+        line = 0 if overlay else self._document.place(self._in_document(path))[0]
+        said = path and (overlay or self._file is not None)
+        self._problems.append((line, f"{self._source(path)}: {message}" if said else message))
+
+    def _written(self, path: Path) -> Any:
+        if path in self._overlays:
+            return self._overlays[path][1]
+        return at(self._document.data, self._in_document(path))
+
+
+def _line(problem: tuple[int, str]) -> int:
+    return problem[0]
+
+
+def _listed(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    lines = [f"{len(problems)} problems in the configuration:", *(f"  {problem}" for problem in problems[:_MOST_TOLD])]
+    return "\n".join([*lines, *([f"  and {len(problems) - _MOST_TOLD} more"] if len(problems) > _MOST_TOLD else [])])
