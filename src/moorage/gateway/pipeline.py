@@ -23,6 +23,7 @@ from moorage.gateway.identify import identify
 from moorage.gateway.queue import Doors
 from moorage.gateway.relay import Relay
 from moorage.gateway.settle import Settler
+from moorage.gateway.surfaces.invocations import INVOCATIONS, decide
 from moorage.gateway.table import Table
 from moorage.http.client import Client
 from moorage.http.deadline import Deadline
@@ -114,8 +115,10 @@ class Pipeline:
 
 def read_call(call: Call, table: Table, content: bytes) -> ModelRow:
     """Read what the way of a call depends on. The engine judges the rest."""
-    surface = call.surface
     call.fields = fields = body.parse(content)
+    if call.surface is INVOCATIONS:
+        call.surface = decide(fields)
+    surface = call.surface
     call.asked = body.read(fields, "model", str, "")
     if call.asked:
         model = table.model(call.asked)

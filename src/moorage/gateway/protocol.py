@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -117,7 +117,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         # uvicorn declares `cycle` as always there; before the first request it is None.
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         answering = cycle is not None and cycle.response_started and not cycle.response_complete
         if not answering and (self._header_bytes or self._reading == "body"):
             body = msgspec.json.encode(error.openai())

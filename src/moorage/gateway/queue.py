@@ -143,15 +143,19 @@ class Door:
 class Doors:
     """One door per model, made when first knocked at."""
 
-    def __init__(self, table: Callable[[], Table], processes: int) -> None:
+    def __init__(
+        self, table: Callable[[], Table], processes: int, on_new: Callable[[str, Door], None] = lambda model, door: None
+    ) -> None:
         self._table = table
         self._processes = processes
+        self._on_new = on_new
         self._doors: dict[str, Door] = {}
 
     def __getitem__(self, model: str) -> Door:
         door = self._doors.get(model)
         if door is None:
             door = self._doors[model] = Door(model, self._table, self._processes)
+            self._on_new(model, door)
         return door
 
     def pump(self) -> None:

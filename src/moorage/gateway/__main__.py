@@ -1,0 +1,45 @@
+"""`python -m moorage.gateway`: one gateway process, told what to do on its standard input."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+
+import msgspec
+import uvloop
+
+from moorage.gateway.app import Gateway
+from moorage.telemetry import logs
+from moorage.wire.launch import GatewayLaunch
+
+ORPHANED_EXIT = 3
+
+
+async def serve(launch: GatewayLaunch) -> None:
+    """Serve until SIGTERM, which drains, or until the supervisor is gone, which ends it at once."""
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, done.set)
+    loop.add_reader(sys.stdin.fileno(), _lifeline)
+    gateway = Gateway(launch)
+    await gateway.start()
+    await done.wait()
+    await gateway.stop()
+
+
+def _lifeline() -> None:
+    with contextlib.suppress(BlockingIOError):
+        if not os.read(sys.stdin.fileno(), 4096):
+            os._exit(ORPHANED_EXIT)
+
+
+def main() -> None:
+    launch = msgspec.json.decode(sys.stdin.buffer.raw.readline(), type=GatewayLaunch)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    logs.configure(launch.log_style, launch.log_level, launch.log_file)
+    uvloop.run(serve(launch))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The routes that are not hot: models, health, metrics, and the controller's API passed on. Served by Starlette."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+import moorage
+from moorage.errors import MethodNotAllowed, MoorageError, NotFound
+from moorage.gateway.exchange import Exchange, error_headers
+from moorage.gateway.identify import identify
+from moorage.gateway.peers import Peers
+from moorage.gateway.surfaces import health, models
+from moorage.gateway.table import Table
+from moorage.telemetry import exposition, replicas
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Routes:
+    """Handlers over what a gateway knows. /health, /ready, /ping and /version need no key: probes have none."""
+
+    def __init__(self, table: Callable[[], Table], peers: Peers, forward: "Forward") -> None:
+        self._table = table
+        self._peers = peers
+        self._forward = forward
+
+    def app(self) -> Starlette:
+        guarded = self._guarded
+        return Starlette(
+            routes=[
+                Route("/v1/models", guarded(self._models)),
+                Route("/v1/models/{id:path}", guarded(self._model)),
+                Route("/health", self._health),
+                Route("/ready", self._ready),
+                Route("/ping", self._ping, methods=["GET", "POST"]),
+                Route("/version", self._version),
+                Route("/load", guarded(self._load)),
+                Route("/metrics", guarded(self._metrics)),
+                Route("/api/v1/{rest:path}", self._forward, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+            ],
+            exception_handlers={MoorageError: _answer_error, HTTPException: _answer_http_error},
+        )
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            identify(self._table().snapshot, cast("Exchange", request.scope["moorage.exchange"]))
+            return await handler(request)
+
+        return guarded
+
+    async def _models(self, _: Request) -> Response:
+        return JSONResponse(models.listing(self._table()))
+
+    async def _model(self, request: Request) -> Response:
+        name = cast("str", request.path_params["id"])
+        return JSONResponse(models.model(self._table().model(name), name))
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse(health.health(self._table()))
+
+    async def _ready(self, _: Request) -> Response:
+        status, body = health.ready(self._table())
+        return JSONResponse(body, status_code=status, headers={"retry-after": "2"} if status == 503 else {})
+
+    async def _ping(self, _: Request) -> Response:
+        return Response(status_code=200)
+
+    async def _version(self, _: Request) -> Response:
+        return JSONResponse({"version": moorage.__version__})
+
+    async def _load(self, _: Request) -> Response:
+        return JSONResponse({"server_load": await self._peers.in_flight()})
+
+    async def _metrics(self, _: Request) -> Response:
+        text = await self._peers.metrics() + replicas.exposition(self._table().snapshot)
+        return PlainTextResponse(text, media_type=exposition.TEXT)
+
+
+Forward = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI app."""
+
+
+async def _answer_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, MoorageError)
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    return JSONResponse(error.openai(), status_code=error.status, headers=headers)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return await _answer_error(request, MethodNotAllowed(f"{request.method} {path} is not possible; use {allowed}"))
+    return await _answer_error(request, NotFound(f"there is no {path!r} here"))

@@ -1,0 +1,77 @@
+"""Serving ASGI on sockets that stand already: uvicorn without its signal handlers, command line and access log."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Server:
+    """construct → start → stop. Stopping closes the listeners, lets running calls end, then cancels them."""
+
+    def __init__(
+        self,
+        app: Asgi,
+        sockets: Sequence[socket.socket],
+        *,
+        protocol: type[asyncio.Protocol] | str = "httptools",
+        idle_timeout_s: float = 75.0,
+    ) -> None:
+        self._sockets = list(sockets)
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(idle_timeout_s),
+        )
+        self._server = _Uvicorn(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets))
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+            await asyncio.sleep(0.005)
+
+    async def stop(self, grace_s: float) -> None:
+        """Idempotent. Calls still running after `grace_s` are cancelled."""
+        if self._task is None:
+            return
+        self._server.config.timeout_graceful_shutdown = grace_s  # pyright: ignore[reportAttributeAccessIssue]
+        self._server.should_exit = True
+        await self._task
+        self._task = None
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A listening Unix socket for this user only; one left behind by a dead process is replaced."""
+    Path(path).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(mask)
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,34 @@
+"""What a supervisor tells a gateway process: one JSON line on its standard input, which then stays open.
+
+The pipe is the gateway's lifeline: when it closes, the supervisor is gone and the gateway goes too.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class GatewayLaunch(Struct, frozen=True, kw_only=True):
+    index: int
+    processes: int
+    listen_fds: tuple[int, ...]
+    """Inherited listening sockets."""
+    controller: str
+    """Where the controller's internal API answers."""
+    token: str
+    """What the internal API wants to be shown."""
+    socket_dir: str
+    """Holds `gateway-INDEX.sock` of every gateway: how they ask each other for their metrics."""
+    table_copy: str | None
+    header_timeout_s: float
+    body_timeout_s: float
+    idle_timeout_s: float
+    header_bytes: int
+    drain_timeout_s: float
+    log_style: Literal["json", "console"]
+    log_level: str
+    log_file: str | None
+
+
+def private_socket(socket_dir: str, index: int) -> str:
+    return f"{socket_dir}/gateway-{index}.sock"
