@@ -1,0 +1,80 @@
+"""The API of gateways and workers. Its messages are those of `wire`, the same on a Unix socket and over TLS."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from moorage.controller.fleet import LEASE_S, Fleet
+from moorage.controller.publisher import Publisher, Reader
+from moorage.errors import BadRequest
+from moorage.wire.control import Hello, Orders, Report, Welcome
+
+NDJSON = "application/x-ndjson"
+REPORT_EVERY_S = 1.0
+HEARTBEAT_S = 1.0
+
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Internal:
+    """Handlers over the fleet and the publisher."""
+
+    def __init__(self, fleet: Fleet, publisher: Publisher, changed: asyncio.Event) -> None:
+        self._fleet = fleet
+        self._publisher = publisher
+        self._changed = changed
+
+    async def table(self, request: Request) -> Response:
+        query = request.query_params
+        reader = Reader(query.get("process", "?"), int(query.get("pid", "0") or 0))
+        return StreamingResponse(self._publisher.follow(reader), media_type=NDJSON)
+
+    async def hello(self, request: Request) -> Response:
+        self._fleet.hello(await read(request, Hello))
+        return Response(_encode(Welcome(report_every_s=REPORT_EVERY_S, lease_s=LEASE_S)), media_type="application/json")
+
+    async def orders(self, request: Request) -> Response:
+        worker = request.path_params["id"]
+        self._fleet.worker(worker, request.query_params.get("incarnation", ""))
+        return StreamingResponse(self._follow_orders(worker), media_type=NDJSON)
+
+    async def report(self, request: Request) -> Response:
+        self._fleet.report(request.path_params["id"], await read(request, Report))
+        self._changed.set()
+        return Response(b"{}", media_type="application/json")
+
+    async def _follow_orders(self, worker: str) -> AsyncGenerator[bytes]:
+        """At once, whenever they change, and as a heartbeat."""
+        sent: Orders | None = None
+        silent_s = 0.0
+        while True:
+            orders = self._fleet.orders(worker)
+            if sent is None or orders.replicas != sent.replicas or silent_s >= HEARTBEAT_S:
+                yield _encode(orders) + b"\n"
+                sent, silent_s = orders, 0.0
+            await asyncio.sleep(0.1)
+            silent_s += 0.1
+
+
+async def read(request: Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"not a {kind.__name__}: {error}") from error
+
+
+def routes(fleet: Fleet, publisher: Publisher, changed: asyncio.Event) -> list[Route]:
+    api = Internal(fleet, publisher, changed)
+    return [
+        Route("/internal/v1/table", api.table),
+        Route("/internal/v1/workers", api.hello, methods=["POST"]),
+        Route("/internal/v1/workers/{id}/orders", api.orders),
+        Route("/internal/v1/workers/{id}/report", api.report, methods=["POST"]),
+    ]

@@ -1,0 +1,199 @@
+"""What should run and what does: the models wanted, the workers that joined, and where each replica is."""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from moorage.config.model import ModelSpec
+from moorage.core.placement import Candidate, place
+from moorage.errors import Conflict, NotFound
+from moorage.wire.control import Hello, Load, Orders, ReplicaOrder, ReplicaReport, Report
+from moorage.wire.names import Task
+from moorage.wire.table import ModelRow, TargetRow
+
+LEASE_S = 5.0
+"""A worker silent for so long is unreachable."""
+
+
+@dataclass
+class WorkerRecord:
+    hello: Hello
+    seen: float
+    """Monotonic time of its last word."""
+    reports: Mapping[str, ReplicaReport] = field(default_factory=dict[str, ReplicaReport])
+
+
+@dataclass
+class ReplicaRecord:
+    """A replica that is wanted, and what became of the wish."""
+
+    id: str
+    model: ModelSpec
+    worker: str | None = None
+    reason: str = "waiting to be placed"
+    since: float = field(default_factory=time.time)
+
+
+class Fleet:
+    """Pure bookkeeping: no I/O. `changed` is called after every change of orders."""
+
+    def __init__(self, changed: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._changed = changed
+        self._clock = clock
+        self._created = int(time.time())
+        self._queue_size = 0
+        self.models: dict[str, ModelSpec] = {}
+        self.replicas: dict[str, ReplicaRecord] = {}
+        self.workers: dict[str, WorkerRecord] = {}
+        self._orders_seq = 0
+
+    def configure(self, models: Sequence[ModelSpec], queue_size: int) -> None:
+        """Want these models and no others. Replicas of an unchanged model are left alone."""
+        self.models = {model.name: model for model in models}
+        self._queue_size = queue_size
+        wanted: dict[str, ReplicaRecord] = {}
+        for name, slug in slugs(self.models).items():
+            for number in range(self.models[name].replicas):
+                id = f"{slug}-{number}"
+                old = self.replicas.get(id)
+                if old is not None and old.model.name == name:
+                    old.model = self.models[name]
+                    wanted[id] = old
+                else:
+                    wanted[id] = ReplicaRecord(id, self.models[name])
+        self.replicas = wanted
+        self._place()
+
+    def hello(self, hello: Hello) -> None:
+        """A worker joins or comes back. Raises Conflict while another incarnation of it is alive."""
+        known = self.workers.get(hello.worker)
+        if known is not None and known.hello.incarnation != hello.incarnation and self._reachable(known):
+            raise Conflict(
+                f"a worker {hello.worker!r} is connected already from {known.hello.machine.hostname!r}; "
+                "give this one another id, or stop the other"
+            )
+        self.workers[hello.worker] = WorkerRecord(hello, self._clock(), known.reports if known else {})
+        self._place()
+
+    def report(self, worker: str, report: Report) -> None:
+        """What a worker says of its replicas. Raises NotFound when it must say hello (again)."""
+        record = self.worker(worker, report.incarnation)
+        record.seen = self._clock()
+        record.reports = {replica.replica: replica for replica in report.replicas}
+        if any(replica.worker is None for replica in self.replicas.values()):
+            self._place()
+
+    def worker(self, id: str, incarnation: str) -> WorkerRecord:
+        record = self.workers.get(id)
+        if record is None or record.hello.incarnation != incarnation:
+            raise NotFound(f"worker {id!r} is not known here; say hello first", code="unknown_worker")
+        return record
+
+    def orders(self, worker: str) -> Orders:
+        """All that `worker` should run."""
+        self._orders_seq += 1
+        mine = [replica for replica in self.replicas.values() if replica.worker == worker]
+        return Orders(
+            seq=self._orders_seq,
+            replicas=tuple(ReplicaOrder(replica=r.id, model=r.model.model_dump(mode="json")) for r in mine),
+        )
+
+    def report_of(self, replica: ReplicaRecord) -> ReplicaReport | None:
+        record = self.workers.get(replica.worker) if replica.worker else None
+        return record.reports.get(replica.id) if record else None
+
+    def model_rows(self) -> dict[str, ModelRow]:
+        return {name: self._model_row(model) for name, model in self.models.items()}
+
+    def target_rows(self) -> dict[str, TargetRow]:
+        return {replica.id: self._target_row(replica) for replica in self.replicas.values()}
+
+    def loads(self) -> dict[str, Load]:
+        reports = {id: self.report_of(replica) for id, replica in self.replicas.items()}
+        return {id: report.load for id, report in reports.items() if report is not None and report.load != Load()}
+
+    def worker_state(self, record: WorkerRecord) -> str:
+        return "ready" if self._reachable(record) else "unreachable"
+
+    def seen_s(self, record: WorkerRecord) -> float:
+        return self._clock() - record.seen
+
+    def _reachable(self, record: WorkerRecord) -> bool:
+        return self._clock() - record.seen < LEASE_S
+
+    def _place(self) -> None:
+        for replica in self.replicas.values():
+            if replica.worker is None:
+                taken = [other.worker for other in self.replicas.values()]
+                placement = place(
+                    Candidate(worker=id, reachable=self._reachable(record), replicas=taken.count(id))
+                    for id, record in self.workers.items()
+                )
+                replica.worker, replica.reason, replica.since = placement.worker, placement.why, time.time()
+        self._changed()
+
+    def _model_row(self, model: ModelSpec) -> ModelRow:
+        reports = [self.report_of(r) for r in self.replicas.values() if r.model.name == model.name]
+        known = [report for report in reports if report is not None]
+        task: Task | None = next((report.task for report in known if report.task), None)
+        if model.task != "auto":
+            task = model.task
+        lengths = [report.max_model_len for report in known if report.max_model_len]
+        names = dict.fromkeys((model.name, *model.aliases, model.source))
+        return ModelRow(
+            id=model.name,
+            names=tuple(names),
+            task=task,
+            created=self._created,
+            max_model_len=min(lengths, default=model.options.max_model_len),
+            max_output_tokens=model.max_output_tokens,
+            queue_size=self._queue_size if model.queue_size is None else model.queue_size,
+        )
+
+    def _target_row(self, replica: ReplicaRecord) -> TargetRow:
+        model = replica.model.name
+        record = self.workers.get(replica.worker) if replica.worker else None
+        if record is None:
+            return TargetRow(
+                id=replica.id, model=model, generation=0, state="pending", reason=replica.reason, since=replica.since
+            )
+        report = record.reports.get(replica.id)
+        if report is None:
+            return TargetRow(
+                id=replica.id, model=model, generation=0, state="scheduled", reason=replica.reason,
+                since=replica.since, worker=record.hello.worker,
+            )  # fmt: skip
+        state, reason = report.state, report.reason
+        if not self._reachable(record):
+            state, reason = "unreachable", f"worker {record.hello.worker!r} has been silent for more than {LEASE_S:g} s"
+        return TargetRow(
+            id=replica.id,
+            model=model,
+            generation=report.generation,
+            state=state,
+            reason=reason,
+            since=report.since,
+            worker=record.hello.worker,
+            engine=report.engine,
+            address=report.address,
+            token=report.token,
+            served_name=report.served_name,
+            capacity=report.capacity,
+            cancels_unary=report.cancels_unary,
+            echoes_model=report.echoes_model,
+            retry_at=report.retry_at,
+            restarts=report.restarts,
+        )
+
+
+def slugs(names: Mapping[str, object]) -> dict[str, str]:
+    """A short name fit for files and labels for every model name, told apart where two come out alike."""
+    result: dict[str, str] = {}
+    for name in names:
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
+        number, unique = 2, slug
+        while unique in result.values():
+            unique, number = f"{slug}-{chr(95 + number)}", number + 1
+        result[name] = unique
+    return result
