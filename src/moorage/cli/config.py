@@ -1,0 +1,109 @@
+"""`moorage config`: check, show and describe the configuration."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from moorage.cli.output import fail, json_option, print_json, warn
+
+if TYPE_CHECKING:
+    from moorage.config.load import Loaded
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_file_option(command: F) -> F:
+    """`-c/--config FILE`, as the argument `config_file`."""
+    return click.option(
+        "-c",
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The configuration. Default: ./moorage.yaml, then $MOORAGE_CONFIG, then built-in values.",
+    )(command)
+
+
+@click.group()
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command()
+@config_file_option
+def check(config_file: Path | None) -> None:
+    """Say everything that is wrong with the configuration, and start nothing.
+
+    Exit code 0: it would be used; 1: it would be refused.
+    """
+    from moorage.config.load import load
+    from moorage.config.tree import access_problem
+
+    loaded = load(config_file)
+    for warning in loaded.warnings:
+        warn(warning)
+    problems = [*_source_problems(loaded)]
+    if problem := access_problem(loaded.config):
+        problems.insert(0, problem)
+    if problems:
+        fail("\n  ".join([f"{len(problems)} problems:", *problems]) if len(problems) > 1 else problems[0])
+    count = len(loaded.config.models.local)
+    click.echo(f"{loaded.path or 'no file, built-in values'}: ok, {count} model{'' if count == 1 else 's'}")
+
+
+def _source_problems(loaded: "Loaded") -> list[str]:
+    """What is wrong with the models' sources, as far as it shows without fetching any."""
+    from moorage.errors import ModelError
+    from moorage.models.source import FileSource, parse
+
+    problems: list[str] = []
+    for position, model in enumerate(loaded.config.models.local):
+        option = f"models.local[{position}].source"
+        where = f"{loaded.sources[option]}: {option}" if option in loaded.sources else option
+        try:
+            source = parse(model.source)
+        except ModelError as error:
+            problems.append(f"{where}: {error.message}")
+            continue
+        if isinstance(source, FileSource) and not source.path.exists():
+            warn(f"{where}: there is no file {source.path} yet")
+    return problems
+
+
+@config.command()
+@config_file_option
+@click.option("--sources", is_flag=True, help="List only what is set, and where, one option a line.")
+@json_option
+def show(config_file: Path | None, sources: bool, as_json: bool) -> None:
+    """Print the whole configuration as it would be used, keys masked.
+
+    Values that are no defaults say where they were set.
+    """
+    from moorage.cli.effective import as_yaml, masked
+    from moorage.config.load import load
+
+    loaded = load(config_file)
+    for warning in loaded.warnings:
+        warn(warning)
+    if sources:
+        if as_json:
+            print_json(dict(loaded.sources))
+            return
+        for option, source in loaded.sources.items():
+            click.echo(f"{option}  {source}")
+    elif as_json:
+        print_json(masked(loaded))
+    else:
+        click.echo(as_yaml(loaded), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON schema of moorage.yaml, for editors."""
+    import json
+
+    from moorage.config.schema import schema as schema_document
+
+    click.echo(json.dumps(schema_document(), indent=2, ensure_ascii=False))

@@ -1,0 +1,57 @@
+"""The JSON schema of `moorage.yaml`, for editors: takes what the loader takes, variables and empty values included."""
+
+from typing import Any
+
+from moorage.config.options import options
+from moorage.config.tree import Config
+
+_VARIABLE = {"type": "string", "pattern": r"\$", "description": "A text with ${VAR}, ${VAR:-default} or ${file:PATH}"}
+_NOTHING = {"type": "null"}
+_ABOUT = ("description", "default", "examples")
+
+
+def schema() -> dict[str, Any]:
+    """A JSON schema, draft 2020-12."""
+    document = Config.model_json_schema()
+    definitions: dict[str, Any] = document.pop("$defs")
+    document["title"] = "moorage.yaml"
+    for section in (document, *definitions.values()):
+        section["properties"] = {name: _loose(value) for name, value in section["properties"].items()}
+    for name in definitions:
+        del definitions[name]["title"]
+    models = document["properties"]["models"]
+    models["anyOf"].append({"type": "array", "items": {"$ref": "#/$defs/ModelSpec"}})
+    _add_environment(document, definitions)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "$defs": definitions}
+
+
+def _loose(value: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one option as it may be written: also by a variable, also left empty."""
+    about = {key: value[key] for key in _ABOUT if key in value and "$ref" not in value}
+    about |= {"description": value["description"]} if "description" in value else {}
+    core = {key: item for key, item in value.items() if key not in (*_ABOUT, "title")}
+    alternatives: list[dict[str, Any]] = core.pop("anyOf", None) or [core]
+    alternatives = [_filled_in(alternative) for alternative in alternatives]
+    if not any(set(alternative) & {"$ref", "items", "additionalProperties"} for alternative in alternatives):
+        alternatives.append(_VARIABLE)
+    return {"anyOf": [*(a for a in alternatives if a != _NOTHING), _NOTHING], **about}
+
+
+def _filled_in(alternative: dict[str, Any]) -> dict[str, Any]:
+    items = alternative.get("items")
+    if items is None or "$ref" in items:
+        return alternative
+    return {**alternative, "items": {"anyOf": [*(items.get("anyOf") or [items]), _VARIABLE]}}
+
+
+def _add_environment(document: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Say at each option which variable sets it, too."""
+    for option in options(Config):
+        if option.environment is None:
+            continue
+        section = document
+        for part in option.path[:-1]:
+            reference = next(item["$ref"] for item in section["properties"][part]["anyOf"] if "$ref" in item)
+            section = definitions[reference.rpartition("/")[2]]
+        about = section["properties"][option.path[-1]]
+        about["description"] = f"{about['description']} Environment: {option.environment}."
