@@ -12,7 +12,21 @@ import msgspec
 
 from moorage.testing.faults import said
 
-WORDS = ("The", " anchor", " holds", " ⚓", " and", " the", " quay", " is", " déjà", " vu", " 世界", " fair", " winds.")
+WORDS = (
+    " The",
+    " anchor",
+    " holds",
+    " ⚓",
+    " and",
+    " the",
+    " quay",
+    " is",
+    " déjà",
+    " vu",
+    " 世界",
+    " fair",
+    " winds.",
+)
 
 encode = msgspec.json.encode
 _counter = itertools.count(1)
@@ -77,7 +91,7 @@ class Generation:
                 return words[:limit], "length"
             return words, "tool_calls" if self.tool else "stop"
         wanted = limit or default
-        words = list(itertools.islice(itertools.cycle(WORDS), wanted))
+        words = ["The", *itertools.islice(itertools.cycle(WORDS), 1, wanted)]
         return words, "length" if limit else "stop"
 
     @property

@@ -192,6 +192,8 @@ class FakeEngine:
     async def _answer(self, connection: Connection, request: Request, call: Call) -> None:
         plain = Delivery(connection, request, call, Plan(), may_exit=self.behaviour.may_exit)
         route = self._routes.get((request.method, request.path))
+        if request.path == f"/v1/models/{self.behaviour.model}":
+            route = self._models
         if route is None:
             known = any(path == request.path for _, path in self._routes)
             await plain.error(405 if known else 404, f"no route {request.method} {request.path}")
@@ -326,7 +328,8 @@ class FakeEngine:
             "owned_by": "fake",
             "max_model_len": self.behaviour.max_model_len,
         }
-        await delivery.body(replies.encode({"object": "list", "data": [model]}))
+        listing = {"object": "list", "data": [model]} if request.path == "/v1/models" else model
+        await delivery.body(replies.encode(listing))
 
     async def _state(self, request: Request, call: Call, delivery: Delivery) -> None:
         await delivery.body(replies.encode(self.record.as_json()))
