@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from moorage.worker.logfile import HEADER
@@ -44,7 +44,7 @@ def last_start(path: Path, max_bytes: int = READ_BYTES) -> str:
     return after.partition("\n")[2] if header else text
 
 
-async def follow(path: Path, lines: int, stop: asyncio.Event) -> AsyncIterator[bytes]:
+async def follow(path: Path, lines: int, stop: asyncio.Event) -> AsyncGenerator[bytes]:
     """The last lines, then whatever is added, until `stop`. Begins anew where the file was emptied or replaced."""
     content, position = await asyncio.to_thread(tail, path, lines)
     if content:

@@ -1,0 +1,169 @@
+"""The worker's session with its controller: hello, orders in, reports out."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from moorage.errors import Conflict, DeadlineExceeded, Forbidden, MoorageError, NotAuthenticated, UpstreamBroken
+from moorage.http.client import Client
+from moorage.wire.control import Hello, Orders, ReplicaReport, Report, Welcome
+from moorage.worker.settings import WorkerSettings
+
+CALL_TIMEOUT_S = 5.0
+SILENCE_S = 5.0
+"""Orders are repeated as a heartbeat; a stream silent for so long is dead."""
+RETRY_FIRST_S = 0.2
+RETRY_MAX_S = 5.0
+COALESCE_S = 0.02
+LINE_MAX_BYTES = 16 * 1024 * 1024
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Agent:
+    """Runs until cancelled, or until the controller says that another worker has this id (Conflict).
+
+    A controller that is away changes nothing: what was ordered goes on, and the session is taken up when it is back.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        client: Client,
+        hello: Hello,
+        *,
+        on_orders: Callable[[Orders], None],
+        reports: Callable[[], tuple[ReplicaReport, ...]],
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._hello = hello
+        self._on_orders = on_orders
+        self._reports = reports
+        self._changed = asyncio.Event()
+        self._retry_s = RETRY_FIRST_S
+        self.connected = False
+
+    def changed(self) -> None:
+        """Report soon, not only with the next beat."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._session()
+            except Conflict:
+                raise
+            except MoorageError as error:
+                reason = error.message
+            else:
+                reason = "the controller ended the stream of orders"
+            pause_s = self._retry_s * random.uniform(0.5, 1.5)
+            if self.connected or self._retry_s == RETRY_FIRST_S:
+                log.warning("controller away", controller=self._settings.controller, reason=reason)
+            self.connected = False
+            self._retry_s = min(RETRY_MAX_S, self._retry_s * 2)
+            await asyncio.sleep(pause_s)
+
+    async def farewell(self) -> None:
+        """A last report; a controller that cannot take it learns from silence."""
+        try:
+            await self._report()
+        except MoorageError as error:
+            log.debug("no last report", reason=error.message)
+
+    async def _session(self) -> None:
+        """Ends with the first of its two halves."""
+        welcome = await self._greet()
+        halves = [asyncio.create_task(self._follow()), asyncio.create_task(self._tell(welcome.report_every_s))]
+        try:
+            done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
+            for half in done:
+                half.result()
+        finally:
+            for half in halves:
+                half.cancel()
+            await asyncio.gather(*halves, return_exceptions=True)
+
+    async def _greet(self) -> Welcome:
+        body = await self._call("/internal/v1/workers", msgspec.json.encode(self._hello))
+        try:
+            welcome = msgspec.json.decode(body, type=Welcome)
+        except msgspec.DecodeError as error:
+            raise UpstreamBroken(f"{self._settings.controller} answered hello with something else: {error}") from error
+        log.info("controller met", controller=self._settings.controller, worker=self._settings.id)
+        return welcome
+
+    async def _follow(self) -> None:
+        """Hand on orders as they come; the same ones again are only a heartbeat."""
+        path = f"/internal/v1/workers/{self._settings.id}/orders?incarnation={self._hello.incarnation}"
+        buffer = bytearray()
+        last: Orders | None = None
+        try:
+            async with asyncio.timeout(SILENCE_S) as silence:
+                async with self._client.call(
+                    self._settings.controller, "GET", path, token=self._settings.token
+                ) as reply:
+                    if reply.status != 200:
+                        raise _refusal(reply.status, await reply.read())
+                    async for chunk in reply.chunks():
+                        silence.reschedule(asyncio.get_running_loop().time() + SILENCE_S)
+                        *lines, rest = (bytes(buffer) + chunk).split(b"\n")
+                        buffer[:] = rest
+                        for line in lines:
+                            last = self._take(line, last)
+                        if len(buffer) > LINE_MAX_BYTES:
+                            raise UpstreamBroken(f"orders longer than {LINE_MAX_BYTES} bytes")
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no orders and no heartbeat for {SILENCE_S:g} s") from error
+
+    def _take(self, line: bytes, last: Orders | None) -> Orders | None:
+        if not line.strip():
+            return last
+        try:
+            orders = msgspec.json.decode(line, type=Orders)
+        except msgspec.DecodeError as error:
+            raise UpstreamBroken(f"orders that cannot be read: {error}") from error
+        self.connected = True
+        self._retry_s = RETRY_FIRST_S
+        if last is None or orders != last:
+            self._on_orders(orders)
+        return orders
+
+    async def _tell(self, every_s: float) -> None:
+        """A report each beat and soon after every change; changes close together go in one."""
+        while True:
+            self._changed.clear()
+            await self._report()
+            try:
+                await asyncio.wait_for(self._changed.wait(), every_s)
+            except TimeoutError:
+                continue
+            await asyncio.sleep(COALESCE_S)
+
+    async def _report(self) -> None:
+        report = Report(incarnation=self._hello.incarnation, replicas=self._reports())
+        await self._call(f"/internal/v1/workers/{self._settings.id}/report", msgspec.json.encode(report))
+
+    async def _call(self, path: str, body: bytes) -> bytes:
+        settings = self._settings
+        async with self._client.call(
+            settings.controller, "POST", path, body=body, token=settings.token, timeout_s=CALL_TIMEOUT_S
+        ) as reply:
+            text = await reply.read()
+            if not 200 <= reply.status < 300:
+                raise _refusal(reply.status, text)
+            return text
+
+
+def _refusal(status: int, body: bytes) -> MoorageError:
+    text = body[:500].decode(errors="replace")
+    if status == 409:
+        return Conflict(f"the controller knows another live worker of this id: {text}. Give each worker its own id")
+    if status in (401, 403):
+        kind = NotAuthenticated if status == 401 else Forbidden
+        return kind(f"the controller does not accept this worker's token: {text}")
+    return UpstreamBroken(f"the controller answered {status}: {text}")

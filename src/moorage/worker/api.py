@@ -1,0 +1,156 @@
+"""The worker's own API, on a Unix socket of this user: health, replicas, their logs."""
+
+import asyncio
+import contextlib
+import hmac
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from msgspec.structs import replace
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from moorage.errors import BadRequest, ConfigError, MoorageError, NotAuthenticated, NotFound
+from moorage.wire.control import ReplicaReport
+from moorage.worker.logs import follow, tail
+
+STARTED_TIMEOUT_S = 10.0
+CLOSE_GRACE_S = 1
+MAX_TAIL_LINES = 100_000
+
+
+class Api:
+    """Construct → start → stop."""
+
+    def __init__(
+        self,
+        path: Path,
+        token: str,
+        *,
+        reports: Callable[[], tuple[ReplicaReport, ...]],
+        ready: Callable[[], bool],
+        log_of: Callable[[str], Path | None],
+    ) -> None:
+        self._path = path
+        self._reports = reports
+        self._ready = ready
+        self._log_of = log_of
+        self._stopping = asyncio.Event()
+        routes = [
+            Route("/health", self._health),
+            Route("/ready", self._readiness),
+            Route("/replicas", self._replicas),
+            Route("/replicas/{replica:path}/log", self._log),
+        ]
+        app = Starlette(routes=routes, exception_handlers={MoorageError: _refused})
+        config = uvicorn.Config(
+            _Guarded(app, token),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=CLOSE_GRACE_S,
+        )
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises ConfigError when the socket cannot be bound."""
+        listener = _bind(self._path)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="worker api")
+        async with asyncio.timeout(STARTED_TIMEOUT_S):
+            while not self._server.started and not self._task.done():
+                await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        self._server.should_exit = True
+        if self._task is not None:
+            task, self._task = self._task, None
+            await task
+            self._path.unlink(missing_ok=True)
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _readiness(self, request: Request) -> Response:
+        if self._ready():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "the controller is away"}, status_code=503)
+
+    async def _replicas(self, request: Request) -> Response:
+        public = [replace(report, token="") for report in self._reports()]
+        return Response(msgspec.json.encode({"replicas": public}), media_type="application/json")
+
+    async def _log(self, request: Request) -> Response:
+        name = request.path_params["replica"]
+        path = self._log_of(name)
+        if path is None:
+            raise NotFound(f"no replica {name!r} on this worker; GET /replicas lists them")
+        lines = _lines(request.query_params.get("tail", "100"))
+        if request.query_params.get("follow", "false").lower() not in ("true", "1", "yes"):
+            content, _ = await asyncio.to_thread(tail, path, lines)
+            return Response(content, media_type="text/plain; charset=utf-8")
+        return StreamingResponse(self._followed(path, lines), media_type="text/plain; charset=utf-8")
+
+    async def _followed(self, path: Path, lines: int) -> AsyncIterator[bytes]:
+        async with contextlib.aclosing(follow(path, lines, self._stopping)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self):  # signals are the supervisor's
+        yield
+
+
+class _Guarded:
+    """A bearer token before everything but /health."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._wanted = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/health":
+            shown = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(shown, self._wanted):
+                error = NotAuthenticated("this API wants the worker's token as a bearer token")
+                await JSONResponse(error.openai(), status_code=error.status)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MoorageError)
+    return JSONResponse(error.openai(), status_code=error.status)
+
+
+def _lines(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) > MAX_TAIL_LINES:
+        raise BadRequest(f"tail={value!r} should be a number of lines from 0 to {MAX_TAIL_LINES}", param="tail")
+    return int(value)
+
+
+def _bind(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        previous = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(previous)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"the worker cannot listen on {str(path)!r}: {error}") from error
+    return listener

@@ -1,0 +1,185 @@
+"""From an order to an engine that answers: facts, choice, files, keeper, readiness."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage.config.model import ModelSpec
+from moorage.core.ports import Engine, Launch, LaunchOrder
+from moorage.core.replica import fingerprint
+from moorage.engines.choose import choose
+from moorage.errors import DeadlineExceeded, EngineError, UpstreamError
+from moorage.http.client import Client
+from moorage.models.files import facts as read_facts
+from moorage.wire.control import Machine, ReplicaOrder
+from moorage.worker.environment import clean_environment
+from moorage.worker.keepers import KeeperLink, KeeperOrder
+from moorage.worker.logs import last_start, log_path
+from moorage.worker.record import Record, write_record
+from moorage.worker.rundir import next_generation, replica_dir
+from moorage.worker.settings import Fetch, WorkerSettings
+
+HEALTH_TIMEOUT_S = 5.0
+POLL_S = 0.05
+POLL_MAX_S = 0.5
+REASON_LINES = 10
+REASON_LINE_CHARS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Berth:
+    """What all replicas of a worker share."""
+
+    settings: WorkerSettings
+    run_dir: Path
+    machine: Machine
+    client: Client
+    fetch: Fetch
+
+    def directory(self, replica: str) -> Path:
+        return replica_dir(self.run_dir, replica)
+
+    def log(self, replica: str) -> Path:
+        return log_path(self.settings.log_dir, replica)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """One generation: an engine process that is held by its keeper."""
+
+    record: Record
+    engine: Engine
+    link: KeeperLink
+
+    @property
+    def launch(self) -> Launch:
+        return self.record.launch
+
+
+async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path: Path) -> Running:
+    """Start an engine for a model file; it is not ready yet. Raises MoorageError or OSError."""
+    facts = await asyncio.to_thread(read_facts, path)
+    choice = await asyncio.to_thread(choose, spec, facts, berth.machine)
+    engine = choice.engine
+    directory = berth.directory(order.replica)
+    generation = await asyncio.to_thread(next_generation, directory)
+    socket = directory / "engine.sock"
+    launch = await asyncio.to_thread(
+        engine.launch,
+        LaunchOrder(
+            replica=order.replica,
+            model=spec,
+            facts=facts,
+            machine=berth.machine,
+            socket=str(socket),
+            token=secrets.token_urlsafe(32),
+        ),
+    )
+    record = Record(
+        order=order,
+        fingerprint=fingerprint(order.model),
+        generation=generation,
+        engine=engine.name if spec.engine == "auto" else spec.engine,
+        facts=facts,
+        launch=launch,
+        why=(*choice.why, *launch.why),
+    )
+    await asyncio.to_thread(_write_files, directory, socket, launch, record)
+    keeper = KeeperOrder(
+        argv=list(launch.argv),
+        env={**clean_environment(), **launch.env},
+        cwd=str(directory),
+        log=str(berth.log(order.replica)),
+        generation=generation,
+        lease_s=berth.settings.keeper_lease_s,
+        remove=[*launch.files, str(socket)],
+    )
+    return Running(record=record, engine=engine, link=await KeeperLink.start(directory, keeper))
+
+
+async def adopt_engine(berth: Berth, record: Record) -> Running | None:
+    """The engine that a record tells of, if it still runs under its keeper."""
+    link = await KeeperLink.adopt(berth.directory(record.order.replica), berth.settings.keeper_lease_s)
+    if link is None:
+        return None
+    if link.generation != record.generation:
+        await link.close()
+        return None
+    spec = ModelSpec.model_validate(record.order.model).model_copy(update={"engine": record.engine})
+    choice = await asyncio.to_thread(choose, spec, record.facts, berth.machine)
+    return Running(record=record, engine=choice.engine, link=link)
+
+
+async def become_ready(berth: Berth, running: Running, timeout_s: float) -> None:
+    """Until the engine answers a real call. Raises EngineError with what went wrong."""
+    probing = asyncio.create_task(_probe(berth.client, running, timeout_s, berth.settings.probe_timeout_s))
+    try:
+        await asyncio.wait({probing, running.link.exited}, return_when=asyncio.FIRST_COMPLETED)
+        if not probing.done():
+            raise EngineError(str(running.link.exited.result()))
+        await probing
+    finally:
+        probing.cancel()
+        await asyncio.wait({probing})
+
+
+async def _probe(client: Client, running: Running, timeout_s: float, probe_timeout_s: float) -> None:
+    launch, probe = running.launch, running.engine.probe(running.launch)
+    deadline = time.monotonic() + timeout_s
+    last, pause_s = "it never listened", POLL_S
+    # Not every engine has /health; where it has none, the real call alone decides.
+    steps = [("GET", "/health", None, HEALTH_TIMEOUT_S), (probe.method, probe.path, probe.body, probe_timeout_s)]
+    while steps:
+        method, path, body, limit_s = steps[0]
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise EngineError(f"it was not ready within {timeout_s:g} s (models[].start_timeout): {last}")
+        try:
+            async with client.call(
+                launch.address, method, path, body=body, token=launch.token, timeout_s=min(limit_s, left_s)
+            ) as reply:
+                text = (await reply.read())[:REASON_LINE_CHARS].decode(errors="replace")
+                status = reply.status
+        except (UpstreamError, DeadlineExceeded) as error:
+            last, status, text = error.message, 0, ""
+        if 200 <= status < 300 or (status == 404 and path == "/health"):
+            steps.pop(0)
+            continue
+        if status:
+            last = f"the last answer to {method} {path} was {status} {text}".strip()
+        if 400 <= status < 500 and path != "/health":
+            raise EngineError(f"it refused the readiness call: {last}")
+        await asyncio.sleep(pause_s)
+        pause_s = min(POLL_MAX_S, pause_s * 1.5)
+
+
+def explain(berth: Berth, replica: str, what: str, running: Running | None) -> str:
+    """A reason a user can act on: what happened, the plain cause and fix, the engine's own last lines. Blocks."""
+    if running is None:
+        return what
+    path = berth.log(replica)
+    log = last_start(path)
+    diagnosis = running.engine.diagnose(log)
+    text = f"{what}: {diagnosis.cause}. {diagnosis.fix}" if diagnosis else what
+    lines = [line.rstrip()[:REASON_LINE_CHARS] for line in log.splitlines() if line.strip()][-REASON_LINES:]
+    if not lines:
+        return f"{text}\n{path} has nothing from it"
+    return "\n".join([text, f"last lines of {path}:", *(f"  {line}" for line in lines)])
+
+
+def _write_files(directory: Path, socket: Path, launch: Launch, record: Record) -> None:
+    """What the engine reads at its start, by this user only; the keeper removes it when the engine is gone."""
+    socket.unlink(missing_ok=True)
+    for name, content in launch.files.items():
+        path = Path(name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+    write_record(directory, record)

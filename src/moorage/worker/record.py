@@ -1,0 +1,45 @@
+"""What a worker keeps about a running replica, so that one that comes back can adopt it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from moorage.core.facts import ModelFacts
+from moorage.core.ports import Launch
+from moorage.wire.control import ReplicaOrder
+from moorage.worker.rundir import write_private
+
+_NAME = "replica.json"
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    order: ReplicaOrder
+    fingerprint: str
+    generation: int
+    engine: str
+    """The adapter's name, or the `package.module:attribute` it was loaded by."""
+    facts: ModelFacts
+    launch: Launch
+    """Without environment and files: those were for the start."""
+    why: tuple[str, ...]
+    ready: bool = False
+    """A start that was not finished is not adopted but done again."""
+
+
+def write_record(directory: Path, record: Record) -> None:
+    slim = msgspec.structs.replace(record, launch=replace(record.launch, env={}, files={}))
+    write_private(directory / _NAME, msgspec.json.encode(slim))
+
+
+def read_record(directory: Path) -> Record | None:
+    """None where there is none that this version understands."""
+    try:
+        return msgspec.json.decode((directory / _NAME).read_bytes(), type=Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def remove_record(directory: Path) -> None:
+    (directory / _NAME).unlink(missing_ok=True)

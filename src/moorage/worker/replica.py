@@ -1,0 +1,337 @@
+"""One replica on this worker: one task that downloads, starts, watches, restarts and stops its engine."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from msgspec.structs import replace
+from pydantic import ValidationError
+
+from moorage.config.model import ModelSpec
+from moorage.core.replica import Restarts, allowed, fingerprint
+from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
+from moorage.models.download import UNREACHABLE
+from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
+from moorage.wire.names import ReplicaState
+from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, explain, start_engine
+from moorage.worker.record import Record, read_record, remove_record, write_record
+from moorage.worker.scrape import scrape
+from moorage.worker.sweep import kill_replica
+
+OBSERVE_EVERY_S = 1.0
+DRAIN_EVERY_S = 0.2
+SETTLE_S = 0.3
+"""What news of a drain needs to reach the gateways: until then they may still send calls."""
+TERM_GRACE_S = 5.0
+WATCH_FILE_S = 2.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Now:
+    state: ReplicaState
+    reason: str
+    since: float
+    retry_at: float | None = None
+
+
+class Replica:
+    """Construct → start → stop. `on_change` is called after every change that a report would show."""
+
+    def __init__(self, order: ReplicaOrder, berth: Berth, on_change: Callable[[ReplicaReport], None]) -> None:
+        self._order = order
+        self._berth = berth
+        self._on_change = on_change
+        self._directory = berth.directory(order.replica)
+        self._now = _Now("scheduled", "ordered by the controller", time.time())
+        self._progress: Progress | None = None
+        self._load = Load()
+        self._running: Running | None = None
+        self._last: Record | None = None
+        """Of the latest engine, whether it still runs or not."""
+        self._restarts = Restarts()
+        self._restarted = 0
+        self._watched: Path | None = None
+        self._nudge = asyncio.Event()
+        self._replan = asyncio.Event()
+        self._stop_grace_s: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        return self._order.replica
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._supervise(), name=f"replica {self.id}")
+
+    def change(self, order: ReplicaOrder) -> None:
+        """Take a new order: another engine where it needs one, another try where it lifts a stop."""
+        old, self._order = self._order, order
+        if fingerprint(order.model) != fingerprint(old.model):
+            self._replan.set()
+        elif order.attempt > old.attempt:
+            self._restarts = Restarts()
+            self._nudge.set()
+
+    async def stop(self, grace_s: float) -> None:
+        """Drain for at most the grace, end the engine, leave nothing behind. Idempotent."""
+        self._stop_grace_s = grace_s
+        self._replan.set()
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    def report(self) -> ReplicaReport:
+        running, now, last = self._running, self._now, self._last
+        known = ReplicaReport(
+            replica=self.id,
+            generation=last.generation if last else 0,
+            engine=last.engine if last else "",
+            why=last.why if last else (),
+            state=now.state,
+            reason=now.reason,
+            since=now.since,
+            retry_at=now.retry_at,
+            restarts=self._restarted,
+            progress=self._progress,
+            load=self._load,
+        )
+        return known if running is None else _reachable(known, running)
+
+    async def _supervise(self) -> None:
+        """One life per order; an order that needs another engine ends the old life first."""
+        while True:
+            life = asyncio.create_task(self._live(), name=f"life of {self.id}")
+            await self._replan.wait()
+            self._replan.clear()
+            life.cancel()
+            await asyncio.wait([life])
+            stopping = self._stop_grace_s is not None
+            await self._put_down("no longer ordered" if stopping else "its model's settings changed")
+            if stopping:
+                return
+            self._restarts, self._restarted = Restarts(), 0
+
+    async def _live(self) -> None:
+        while True:
+            delay_s = await self._generation()
+            self._restarted += 1
+            await self._pause(delay_s)
+
+    async def _generation(self) -> float | None:
+        """One engine from start to end. Returns the seconds until the next; None: when something has changed."""
+        began = time.monotonic()
+        try:
+            adopted = await self._start()
+            ready_in = f"adopted, it runs since before this worker (pid {adopted})" if adopted else ""
+            self._set("ready", ready_in or f"answers since {time.monotonic() - began:.1f} s after its start")
+        except (MoorageError, OSError) as error:
+            return await self._start_failed(error)
+        except Exception as error:
+            # A supervision loop: adapters are other people's code, and one of them must not take the others along.
+            log.exception("a start failed in a way nobody foresaw", replica=self.id)
+            return await self._start_failed(EngineError(f"unexpected {type(error).__name__}: {error}"))
+        return await self._watch()
+
+    async def _start(self) -> int | None:
+        """Until an engine answers; returns its pid if it was adopted."""
+        order = self._order
+        try:
+            spec = ModelSpec.model_validate(order.model)
+        except ValidationError as error:
+            raise EngineError(f"this worker does not understand the order for {self.id!r}: {error}") from error
+        if (adopted := await self._adopt(spec)) is not None:
+            return adopted
+        path = await self._fetch(spec)
+        self._set("starting", "reads the model's file and chooses an engine")
+        running = await start_engine(self._berth, order, spec, path)
+        self._running, self._last = running, running.record
+        self._set("starting", f"{running.engine.name} loads the model (pid {running.link.pid})")
+        await become_ready(self._berth, running, spec.start_timeout)
+        await self._remember_ready(running)
+        return None
+
+    async def _adopt(self, spec: ModelSpec) -> int | None:
+        record = await asyncio.to_thread(read_record, self._directory)
+        running = None
+        if record is not None and record.fingerprint == fingerprint(self._order.model):
+            running = await adopt_engine(self._berth, record)
+        if record is None or running is None:
+            await asyncio.to_thread(kill_replica, self._directory)
+            await asyncio.to_thread(remove_record, self._directory)
+            return None
+        self._running, self._last = running, record
+        if not record.ready:
+            self._set("starting", f"adopted while it loads the model (pid {running.link.pid})")
+            await become_ready(self._berth, running, spec.start_timeout)
+            await self._remember_ready(running)
+        return running.link.pid
+
+    async def _remember_ready(self, running: Running) -> None:
+        await asyncio.to_thread(write_record, self._directory, replace(running.record, ready=True))
+
+    async def _fetch(self, spec: ModelSpec) -> Path:
+        self._watched = _local_path(spec.source)
+        self._set("downloading" if self._watched is None else "starting", "looks for the model's file")
+        try:
+            path = await self._berth.fetch(spec.source, spec.sha256, self._progressed)
+        finally:
+            self._progress = None
+        self._watched = path
+        return path
+
+    def _progressed(self, progress: Progress) -> None:
+        self._progress = progress
+        self._on_change(self.report())
+
+    async def _watch(self) -> float | None:
+        """Until the engine ends by itself."""
+        running = self._running
+        assert running is not None
+        ready_at = time.monotonic()
+        observing = asyncio.create_task(self._observe(running), name=f"load of {self.id}")
+        try:
+            ended = await asyncio.shield(running.link.exited)
+        finally:
+            observing.cancel()
+            await asyncio.wait([observing])
+        self._restarts, delay_s = self._restarts.crashed(time.monotonic() - ready_at)
+        reason = await asyncio.to_thread(explain, self._berth, self.id, f"crashed: {ended}", running)
+        await self._lay_down(running)
+        self._set("failed", reason, time.time() + delay_s)
+        return delay_s
+
+    async def _observe(self, running: Running) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                self._load = await scrape(self._berth.client, running.engine, running.launch)
+            except MoorageError:
+                self._load = Load()  # unknown: an old number would be taken for a true one
+            except Exception:
+                log.exception("the engine's metrics cannot be read", replica=self.id)
+                self._load = Load()
+            await asyncio.sleep(max(0.1, OBSERVE_EVERY_S - (time.monotonic() - began)))
+
+    async def _start_failed(self, error: MoorageError | OSError) -> float | None:
+        running = self._running
+        what = f"start failed: {error.message if isinstance(error, MoorageError) else error}"
+        if running is not None:
+            await running.link.stop(1.0)
+        if _heals_by_itself(error):
+            self._restarts, delay_s = self._restarts.delayed()
+        else:
+            self._restarts, delay_s = self._restarts.start_failed()
+        reason = await asyncio.to_thread(explain, self._berth, self.id, what, running)
+        if running is not None:
+            await self._lay_down(running)
+        if delay_s is None:
+            tries = self._restarts.failed_starts
+            reason = (
+                f"given up after {tries} failed starts in a row, until its settings or file change. The last {reason}"
+            )
+        self._set("failed", reason, None if delay_s is None else time.time() + delay_s)
+        return delay_s
+
+    async def _pause(self, delay_s: float | None) -> None:
+        """Until the delay is over, the file changed, or an order lifts the stop."""
+        until = None if delay_s is None else time.monotonic() + delay_s
+        before = await asyncio.to_thread(_signature, self._watched)
+        while until is None or time.monotonic() < until:
+            limit_s = WATCH_FILE_S if until is None else min(WATCH_FILE_S, max(0.0, until - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudge.wait(), limit_s)
+            if self._nudge.is_set():
+                self._nudge.clear()
+                return
+            if await asyncio.to_thread(_signature, self._watched) != before:
+                self._restarts = Restarts()
+                return
+
+    async def _put_down(self, reason: str) -> None:
+        """From whatever state to stopped."""
+        running = self._running
+        grace_s = self._berth.settings.drain_s if self._stop_grace_s is None else self._stop_grace_s
+        if running is None:
+            await asyncio.to_thread(kill_replica, self._directory)  # a start that was cut off half way
+        else:
+            if self._now.state == "ready":
+                self._set("draining", reason)
+                await self._drain(running, grace_s)
+            await running.link.stop(min(TERM_GRACE_S, max(1.0, grace_s)))
+            await self._lay_down(running)
+        await asyncio.to_thread(remove_record, self._directory)
+        self._set("stopped", reason)
+
+    async def _drain(self, running: Running, grace_s: float) -> None:
+        """Until the engine says it has nothing to do, at most for the grace."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await asyncio.sleep(SETTLE_S)
+                while not running.link.exited.done():
+                    with contextlib.suppress(MoorageError):
+                        self._load = await scrape(self._berth.client, running.engine, running.launch)
+                        if self._load.running == 0 and not self._load.queued:
+                            return
+                    await asyncio.sleep(DRAIN_EVERY_S)
+
+    async def _lay_down(self, running: Running) -> None:
+        """Forget an engine that has ended."""
+        await running.link.close()
+        await self._berth.client.forget(running.launch.address)
+        await asyncio.to_thread(remove_record, self._directory)
+        self._running, self._load = None, Load()
+
+    def _set(self, state: ReplicaState, reason: str, retry_at: float | None = None) -> None:
+        if not allowed(self._now.state, state):
+            log.error("impossible change of state", replica=self.id, old=self._now.state, new=state)
+        since = self._now.since if state == self._now.state else time.time()
+        self._now = _Now(state, reason, since, retry_at)
+        level = log.warning if state == "failed" else log.info
+        level("replica", replica=self.id, state=state, reason=reason)
+        self._on_change(self.report())
+
+
+def _reachable(report: ReplicaReport, running: Running) -> ReplicaReport:
+    launch, engine = running.launch, running.engine
+    return replace(
+        report,
+        engine=engine.name,
+        address=launch.address,
+        token=launch.token,
+        served_name=launch.served_name,
+        task=launch.task,
+        capacity=launch.capacity,
+        max_model_len=launch.max_model_len,
+        cancels_unary=engine.cancels_unary,
+        echoes_model=engine.echoes_model,
+        pid=running.link.pid,
+    )
+
+
+def _heals_by_itself(error: MoorageError | OSError) -> bool:
+    """A network or a disk may come right without anyone telling us."""
+    if isinstance(error, OSError):
+        return True
+    away = isinstance(error, (UpstreamError, DeadlineExceeded, Unavailable))
+    return away or error.error_code == UNREACHABLE
+
+
+def _local_path(source: str) -> Path | None:
+    return None if source.startswith(("pypi:", "http:", "https:")) else Path(source).expanduser()
+
+
+def _signature(path: Path | None) -> tuple[int, int, int] | None:
+    """Changes when the file does."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
