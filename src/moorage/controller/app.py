@@ -28,11 +28,9 @@ class ControllerSettings:
     socket: str
     """Path of the Unix socket on which gateways and workers find it."""
     token: str
-    """What they must show."""
+    """What they must show, and what workers want to be shown on their own API."""
     pepper: str
     """Secret under which API keys are digested, hexadecimal."""
-    worker_token: str
-    """What workers want to be shown on their own API."""
 
 
 class Controller:
@@ -54,8 +52,8 @@ class Controller:
         self._tick: asyncio.Task[None] | None = None
 
     @property
-    def worker_token(self) -> str:
-        return self._settings.worker_token
+    def token(self) -> str:
+        return self._settings.token
 
     def configure(self, config: Config) -> None:
         """Take over a whole configuration at once."""

@@ -55,7 +55,7 @@ class Gateway:
         self._pipeline = Pipeline(self.table, self._doors, self._client, self._settler)
         forward = Forward(self.table, self._client, launch.controller, launch.token)
         peers = Peers(self._client, launch.socket_dir, launch.processes)
-        self._routes = Routes(self.table, peers, forward).app()
+        self._routes = Routes(self.table, peers, forward, metrics=launch.metrics).app()
         self._bind_gauges()
         self._servers: list[Server] = []
 

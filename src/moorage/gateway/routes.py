@@ -24,7 +24,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Routes:
     """Handlers over what a gateway knows. /health, /ready, /ping and /version need no key: probes have none."""
 
-    def __init__(self, table: Callable[[], Table], peers: Peers, forward: "Forward") -> None:
+    def __init__(self, table: Callable[[], Table], peers: Peers, forward: "Forward", *, metrics: bool) -> None:
+        self._with_metrics = metrics
         self._table = table
         self._peers = peers
         self._forward = forward
@@ -40,7 +41,7 @@ class Routes:
                 Route("/ping", self._ping, methods=["GET", "POST"]),
                 Route("/version", self._version),
                 Route("/load", guarded(self._load)),
-                Route("/metrics", guarded(self._metrics)),
+                *([Route("/metrics", guarded(self._metrics))] if self._with_metrics else []),
                 Route("/api/v1/{rest:path}", self._forward, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ],
             exception_handlers={MoorageError: _answer_error, HTTPException: _answer_http_error},

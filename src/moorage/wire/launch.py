@@ -25,6 +25,7 @@ class GatewayLaunch(Struct, frozen=True, kw_only=True):
     idle_timeout_s: float
     header_bytes: int
     drain_timeout_s: float
+    metrics: bool
     log_style: Literal["json", "console"]
     log_level: str
     log_file: str | None

@@ -25,7 +25,7 @@ class Seen(Protocol):
     started: float
 
     @property
-    def worker_token(self) -> str: ...
+    def token(self) -> str: ...
 
 
 class Public:
@@ -47,7 +47,7 @@ class Public:
             raise NotReady(f"{replica.id} has no log: {replica.reason}", retry_after_s=2.0)
         query = request.url.query
         path = f"/replicas/{replica.id}/log" + (f"?{query}" if query else "")
-        call = self._client.call(worker.hello.address, "GET", path, token=self._seen.worker_token)
+        call = self._client.call(worker.hello.address, "GET", path, token=self._seen.token)
         reply = await call.__aenter__()
 
         async def lines() -> AsyncGenerator[bytes]:

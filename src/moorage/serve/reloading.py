@@ -1,0 +1,72 @@
+"""A changed configuration file is taken over while the server runs: whole, or not at all."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from moorage.config.load import Loaded
+from moorage.config.reload import compare
+from moorage.errors import ConfigError
+from moorage.serve.supervisor import Supervisor
+
+log = structlog.get_logger("serve.reload")
+
+LOOK_EVERY_S = 1.0
+
+
+class Reloader:
+    """Looks at the file once a second, and at once when told (SIGHUP)."""
+
+    def __init__(self, supervisor: Supervisor, read: Callable[[], Loaded]) -> None:
+        self._supervisor = supervisor
+        self._read = read
+        self.asked = asyncio.Event()
+
+    async def run(self) -> None:
+        seen = self._signature()
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self.asked.wait()
+            except TimeoutError:
+                pass
+            now = self._signature()
+            if now != seen or self.asked.is_set():
+                seen = now
+                self.asked.clear()
+                self._reload()
+
+    def _reload(self) -> None:
+        """A file with a problem changes nothing: the server goes on with what it has, and says so."""
+        try:
+            loaded = self._read()
+        except ConfigError as error:
+            log.error("the new configuration is not used", problem=error.message)
+            return
+        change = compare(self._supervisor.loaded.config, loaded.config)
+        if change.refusal:
+            log.error("the new configuration is not used", problem=change.refusal)
+            return
+        if change.empty:
+            log.info("the configuration has not changed")
+            return
+        self._supervisor.apply(loaded)
+        log.info(
+            "configuration reloaded",
+            models_added=[model.name for model in change.added],
+            models_removed=[model.name for model in change.removed],
+            models_changed=[model.name for model in change.changed],
+            settings=list(change.settings),
+        )
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        path: Path | None = self._supervisor.loaded.path
+        if path is None:
+            return None
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)

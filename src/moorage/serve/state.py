@@ -1,0 +1,92 @@
+"""What a server keeps on disk: its lock, its secrets, the folders of its processes."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from moorage.access import keys
+from moorage.errors import ConfigError
+
+SOCKET_PATH_MAX = 107
+"""Bytes a Unix socket's path may have on Linux."""
+ROOM_FOR_NAMES = 64
+"""Bytes left for what is put below the run folder: replica folders and socket names."""
+
+
+class State:
+    """The folders of one server. Taken (locked) for as long as it runs, so that no second one disturbs its engines."""
+
+    def __init__(self, root: Path, instance: str) -> None:
+        """`instance` tells servers of one user apart: each port has its own folder below `root`."""
+        self._root = root
+        self.dir = root / f"serve-{instance}"
+        self.logs = self.dir / "logs"
+        self.run = _short(self.dir / "run")
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Make the folders and lock them. Raises ConfigError naming the holder, or what is not writable."""
+        try:
+            for folder in (self._root, self.dir, self.logs, self.run):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.run.stat().st_uid != os.getuid():
+                raise ConfigError(f"{str(self.run)!r} belongs to another user; set state_dir to a folder of yours")
+            lock = os.open(self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot use state folder {str(self.dir)!r}: {error.strerror}; set state_dir (MOORAGE_STATE_DIR) "
+                "to a folder this user can write"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(lock, 32, 0).decode() or "unknown"
+            os.close(lock)
+            raise ConfigError(
+                f"another Moorage (pid {holder}) uses state folder {str(self.dir)!r}; stop it, or set state_dir"
+            ) from error
+        os.truncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        self._lock = lock
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def pepper(self) -> str:
+        """The secret under which API keys are digested: made once, shared by all servers of this state folder."""
+        return self._secret(self._root / "pepper")
+
+    def token(self) -> str:
+        """What the processes of this server show each other. It stays, so that a restarted one can adopt engines."""
+        return self._secret(self.dir / "token")
+
+    def _secret(self, path: Path) -> str:
+        try:
+            if secret := path.read_text().strip():
+                return secret
+        except FileNotFoundError:
+            pass
+        part = path.with_suffix(f".{os.getpid()}.part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(keys.new_pepper())
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+        return path.read_text().strip()
+
+
+def _short(path: Path) -> Path:
+    """`path`, or where sockets below it could not be bound, a private folder of the system's temporary one."""
+    if len(os.fsencode(path)) + ROOM_FOR_NAMES <= SOCKET_PATH_MAX:
+        return path
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"moorage-{os.getuid()}" / name

@@ -1,0 +1,107 @@
+"""`moorage serve`: composes controller, worker and gateways, and takes them down in order."""
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+import structlog
+
+from moorage.config.load import Loaded
+from moorage.config.tree import access_problem
+from moorage.controller.app import Controller, ControllerSettings
+from moorage.errors import ConfigError
+from moorage.http.client import Client
+from moorage.models.store import ModelStore
+from moorage.serve.gateways import Gateways
+from moorage.serve.listening import bind, url_of
+from moorage.serve.state import State
+from moorage.worker.app import Worker, WorkerSettings
+
+log = structlog.get_logger("serve")
+
+KEEPER_LEASE_S = 4.5
+"""How long engines outlive a supervisor that was killed. They are gone a second later, or adopted by its successor."""
+
+
+class Supervisor:
+    """One server: construct → start → stop. Everything it starts ends with it."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self._config = config = loaded.config
+        if problem := access_problem(config):
+            raise ConfigError(problem)
+        assert config.state_dir is not None
+        assert config.cache_dir is not None
+        self._listener: socket.socket = bind(config.server.host, config.server.port)
+        self.url = url_of(self._listener)
+        self._state = State(config.state_dir, str(self._listener.getsockname()[1]))
+        self._store = ModelStore(config.cache_dir)
+        self._client = Client()
+        self.controller: Controller | None = None
+        self._worker: Worker | None = None
+        self.gateways: Gateways | None = None
+
+    @property
+    def logs(self) -> Path:
+        return self._state.logs
+
+    async def start(self) -> None:
+        self._state.take()
+        token, socket_path = self._state.token(), str(self._state.run / "controller.sock")
+        self.controller = Controller(ControllerSettings(socket_path, token, self._state.pepper()))
+        self.controller.configure(self._config)
+        await self.controller.start()
+        address = f"unix:{socket_path}"
+        self._worker = Worker(
+            WorkerSettings(
+                id="local",
+                controller=address,
+                token=token,
+                run_dir=self._state.run,
+                log_dir=self._state.logs,
+                api_socket=self._state.run / "worker.sock",
+                keeper_lease_s=KEEPER_LEASE_S,
+                drain_s=self._config.server.drain_timeout,
+            ),
+            self._client,
+            self._store.fetch,
+        )
+        await self._worker.start()
+        self.gateways = Gateways(self._config, self._state, [self._listener], address, token)
+        await self.gateways.start()
+
+    async def stop(self) -> None:
+        """Gateways first, so that no call is cut that could end; then engines; then the controller. Idempotent."""
+        if self.gateways is not None:
+            await self.gateways.stop()
+        self._listener.close()
+        if self._worker is not None:
+            await self._worker.stop(2.0)
+        if self.controller is not None:
+            await self.controller.stop()
+        await self._client.close()
+        self._state.release()
+
+    def apply(self, loaded: Loaded) -> None:
+        """Take over another configuration, which has been compared with this one before."""
+        assert self.controller is not None
+        self.loaded = loaded
+        self.controller.configure(loaded.config)
+
+
+async def until_told(reload: asyncio.Event) -> None:
+    """Wait for SIGTERM or SIGINT; SIGHUP sets `reload`. A second SIGINT ends the process at once."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        if told.is_set():
+            raise SystemExit(130)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    await told.wait()
