@@ -1,0 +1,1 @@
+"""The HTTP host around the llama.cpp library: one model, published reply shapes, cancellation in every phase."""

@@ -1,0 +1,278 @@
+"""Chat completions: the client's request into works, the pieces back into OpenAI's bodies and chunks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from moorage.errors import BadRequest
+from moorage.runtimes.llamacpp.caller import Work
+from moorage.runtimes.llamacpp.channel import Event
+from moorage.runtimes.llamacpp.forced import ForcedCall, call_id
+from moorage.runtimes.llamacpp.library import context_exceeded
+from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
+from moorage.runtimes.llamacpp.pieces import Piece, Usage
+from moorage.runtimes.llamacpp.requests import ChatRequest, Message, Part, ResponseFormat, one_of
+from moorage.runtimes.llamacpp.sampling import sampling, split
+from moorage.runtimes.llamacpp.schema import checked
+from moorage.runtimes.llamacpp.tools import ToolPlan, plan
+
+Json = dict[str, Any]
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+MEDIA = {"image_url": "an image", "input_audio": "audio", "file": "a file", "video_url": "a video"}
+
+
+class Chat:
+    """One call. Construct → works → stream or fold."""
+
+    stream_object = "chat.completion.chunk"
+    whole_object = "chat.completion"
+    id_prefix = "chatcmpl-"
+
+    def __init__(self, request: ChatRequest, info: ModelInfo) -> None:
+        """Raises BadRequest."""
+        self._request = request
+        self._info = info
+        self._messages = messages(request.messages)
+        self._plan: ToolPlan = plan(request)
+        self._top = request.top_logprobs or 0
+        self._check()
+        self._forced: dict[int, ForcedCall] = {}
+        self._begun: set[int] = set()
+        self._called: dict[int, set[int]] = {}
+
+    async def works(self, listener: Listener, slots: int, usage: Usage) -> list[Work]:
+        request = self._request
+        body = sampling(request, self._info, request.max_completion_tokens or request.max_tokens)
+        if self._plan.mode == "forced":
+            await self._force(body, listener)
+            return split("completions", body, request, slots)
+        body["messages"] = self._messages
+        if request.logprobs:
+            body |= {"logprobs": True, "top_logprobs": max(self._top, 1)}
+        if self._plan.mode == "auto":
+            body |= {"tools": self._plan.bodies, "parallel_tool_calls": request.parallel_tool_calls is not False}
+        if request.chat_template_kwargs:
+            body["chat_template_kwargs"] = request.chat_template_kwargs
+        if request.response_format is not None and (wanted := _format(request.response_format)):
+            body["response_format"] = wanted
+        return split("chat", body, request, slots)
+
+    def chunk_choices(self, piece: Piece) -> Iterator[Json]:
+        """The `choices` entries of the chunks one piece makes."""
+        for delta in self._deltas(piece):
+            if piece.index not in self._begun:
+                self._begun.add(piece.index)
+                delta = {"role": "assistant", "content": None if "tool_calls" in delta else "", **delta}
+            logprobs = self._logprobs(piece) if "content" in delta else None
+            yield {"index": piece.index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
+        if piece.finish is not None:
+            delta = {} if piece.index in self._begun else {"role": "assistant", "content": ""}
+            self._begun.add(piece.index)
+            finish = self._finish(piece)
+            yield {"index": piece.index, "delta": delta, "logprobs": None, "finish_reason": finish}
+
+    def fold(self, pieces: list[Piece]) -> list[Json]:
+        """The `choices` of a whole reply."""
+        choices: dict[int, Json] = {}
+        for piece in pieces:
+            for entry in self.chunk_choices(piece):
+                choice = choices.setdefault(piece.index, _empty_choice(piece.index))
+                _add(choice, entry)
+        return [_whole(choices[index]) for index in sorted(choices)]
+
+    def _check(self) -> None:
+        request = self._request
+        if request.modalities is not None:
+            for modality in request.modalities:
+                one_of("modalities", modality, ("text",))
+        if request.reasoning_effort is not None:
+            one_of("reasoning_effort", request.reasoning_effort, EFFORTS)
+        if request.top_logprobs and not request.logprobs:
+            raise BadRequest("top_logprobs needs logprobs: true", param="top_logprobs")
+        if request.response_format is not None:
+            wanted = _format(request.response_format)
+            if wanted and self._plan.mode == "forced":
+                raise BadRequest("response_format cannot be combined with a forced tool call", param="response_format")
+            if wanted and self._plan.mode == "auto":
+                raise BadRequest(
+                    "response_format cannot be combined with tools on this engine: set tool_choice to 'none', or "
+                    "leave out one of the two",
+                    param="response_format",
+                )
+        if request.chat_template_kwargs:
+            checked(request.chat_template_kwargs, "chat_template_kwargs")
+
+    async def _force(self, body: Json, listener: Listener) -> None:
+        """The prompt with the tools in it, and a grammar that leaves nothing but the call."""
+        instruct = not self._info.supports_tools
+        spoken = _instructed(self._messages, self._plan.instruction()) if instruct else self._messages
+        prompt = await listener.prompt(
+            spoken,
+            None if instruct else self._plan.bodies,
+            **({"chat_template_kwargs": kwargs} if (kwargs := self._request.chat_template_kwargs) else {}),
+        )
+        used = len(await listener.tokens(prompt, special=True))
+        room = self._info.context - used
+        if room < 1:
+            raise context_exceeded(used, self._info.context)
+        body["prompt"] = prompt
+        body["json_schema"] = self._plan.schema(min(room, body["max_tokens"]))
+
+    def _deltas(self, piece: Piece) -> list[Json]:
+        if self._plan.mode == "forced":
+            call = self._forced.setdefault(piece.index, ForcedCall(self._plan.only))
+            return [{"tool_calls": [entry]} for entry in call.feed(piece.text)] if piece.text else []
+        deltas: list[Json] = []
+        if piece.reasoning:
+            deltas.append({"reasoning_content": piece.reasoning})
+        if piece.text or piece.logprobs:
+            deltas.append({"content": piece.text})
+        if piece.tool_calls:
+            deltas.append({"tool_calls": [self._tool_call(piece.index, entry) for entry in piece.tool_calls]})
+        return deltas
+
+    def _tool_call(self, choice: int, entry: Event) -> Json:
+        """The library's piece of a tool call with an id of ours; it gives none for some templates."""
+        index = int(entry.get("index", 0))
+        function: Event = entry.get("function") or {}
+        called = self._called.setdefault(choice, set())
+        if index in called:
+            return {"index": index, "function": {"arguments": function.get("arguments") or ""}}
+        called.add(index)
+        opening = {"name": function.get("name") or "", "arguments": function.get("arguments") or ""}
+        return {"index": index, "id": call_id(), "type": "function", "function": opening}
+
+    def _finish(self, piece: Piece) -> str:
+        forced = self._forced.get(piece.index)
+        if forced is not None and forced.complete:
+            return "tool_calls"
+        if piece.finish == "stop" and self._called.get(piece.index):
+            return "tool_calls"
+        return piece.finish or "stop"
+
+    def _logprobs(self, piece: Piece) -> Json | None:
+        if not self._request.logprobs:
+            return None
+        return {"content": [_logprob(entry, self._top) for entry in piece.logprobs], "refusal": None}
+
+
+def messages(given: list[Message]) -> list[Json]:
+    """Messages as the library reads them. Raises BadRequest for what a text model cannot take."""
+    return [_message(message, f"messages[{place}]") for place, message in enumerate(given)]
+
+
+def _message(message: Message, param: str) -> Json:
+    role = one_of(f"{param}.role", message.role, ROLES)
+    body: Json = {"role": "system" if role == "developer" else role}
+    if isinstance(message.content, list):
+        parts = [_part(part, f"{param}.content[{place}]") for place, part in enumerate(message.content)]
+        body["content"] = parts
+    else:
+        body["content"] = message.content
+    if message.content is None and not (role == "assistant" and (message.tool_calls or message.reasoning_content)):
+        raise BadRequest(f"{param}.content is required", param=f"{param}.content", code="missing_required_parameter")
+    if role == "tool":
+        if not message.tool_call_id:
+            raise BadRequest(
+                f"{param}.tool_call_id is required in a message of role 'tool'", param=f"{param}.tool_call_id"
+            )
+        body["tool_call_id"] = message.tool_call_id
+    if role == "assistant" and message.tool_calls:
+        body["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": msgspec.to_builtins(call.function)}
+            for call in message.tool_calls
+        ]
+    if role == "assistant" and message.reasoning_content:
+        body["reasoning_content"] = message.reasoning_content
+    if message.name is not None:
+        body["name"] = message.name
+    return body
+
+
+def _part(part: Part, param: str) -> Json:
+    if part.type in {"text", "refusal"}:
+        text = part.text if part.type == "text" else part.refusal
+        if text is None:
+            raise BadRequest(f"{param}.{part.type} is required", param=f"{param}.{part.type}")
+        return {"type": "text", "text": text}
+    what = MEDIA.get(part.type)
+    if what is None:
+        one_of(f"{param}.type", part.type, ("text",))
+    raise BadRequest(
+        f"{param}: this model reads text only, it cannot take {what}", param=param, code="unsupported_content"
+    )
+
+
+def _format(wanted: ResponseFormat) -> Json | None:
+    kind = one_of("response_format.type", wanted.type, ("text", "json_object", "json_schema"))
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return {"type": "json_object"}
+    if wanted.json_schema is None:
+        raise BadRequest("response_format.json_schema is required", param="response_format.json_schema")
+    schema = checked(wanted.json_schema.schema or {}, "response_format.json_schema.schema")
+    return {"type": "json_schema", "json_schema": {"name": wanted.json_schema.name, "schema": schema}}
+
+
+def _instructed(given: list[Json], instruction: str) -> list[Json]:
+    """The messages with `instruction` in their system message."""
+    first = given[0]
+    if first["role"] != "system":
+        return [{"role": "system", "content": instruction}, *given]
+    content = first["content"]
+    if isinstance(content, str):
+        content = f"{content}\n\n{instruction}"
+    else:
+        content = [*content, {"type": "text", "text": instruction}]
+    return [{**first, "content": content}, *given[1:]]
+
+
+def _logprob(entry: Event, top: int) -> Json:
+    return {
+        "token": entry["token"],
+        "logprob": entry["logprob"],
+        "bytes": entry["bytes"],
+        "top_logprobs": [
+            {"token": other["token"], "logprob": other["logprob"], "bytes": other["bytes"]}
+            for other in entry["top_logprobs"][:top]
+        ],
+    }
+
+
+def _empty_choice(index: int) -> Json:
+    return {"index": index, "text": [], "reasoning": [], "calls": {}, "tokens": [], "finish_reason": None}
+
+
+def _add(choice: Json, entry: Json) -> None:
+    """One chunk's entry into the choice it belongs to."""
+    delta = entry["delta"]
+    choice["text"].append(delta.get("content") or "")
+    choice["reasoning"].append(delta.get("reasoning_content") or "")
+    for call in delta.get("tool_calls", ()):
+        known = choice["calls"].setdefault(call["index"], {**call, "function": {**call["function"], "arguments": ""}})
+        known["function"]["arguments"] += call["function"]["arguments"]
+    if entry["logprobs"] is not None:
+        choice["tokens"].extend(entry["logprobs"]["content"])
+    choice["finish_reason"] = entry["finish_reason"] or choice["finish_reason"]
+
+
+def _whole(choice: Json) -> Json:
+    text = "".join(choice["text"])
+    calls = [
+        {key: value for key, value in call.items() if key != "index"} for _, call in sorted(choice["calls"].items())
+    ]
+    message: Json = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
+    if calls:
+        message["tool_calls"] = calls
+    if reasoning := "".join(choice["reasoning"]):
+        message["reasoning_content"] = reasoning
+    return {
+        "index": choice["index"],
+        "message": message,
+        "logprobs": {"content": choice["tokens"], "refusal": None} if choice["tokens"] else None,
+        "finish_reason": choice["finish_reason"],
+    }

@@ -1,0 +1,98 @@
+"""One generating call from works to reply: streamed as server-sent events, or folded into one body."""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from moorage.errors import MoorageError
+from moorage.runtimes.llamacpp.asgi import Send, encode, reply_json, start
+from moorage.runtimes.llamacpp.caller import Caller, Work
+from moorage.runtimes.llamacpp.listener import Listener
+from moorage.runtimes.llamacpp.pieces import Piece, Usage, pieces
+from moorage.wire.sse import DONE, event
+
+Json = dict[str, Any]
+
+
+class Call(Protocol):
+    """What chat and text completions have in common."""
+
+    stream_object: str
+    whole_object: str
+    id_prefix: str
+
+    async def works(self, listener: Listener, slots: int, usage: Usage) -> list[Work]: ...
+    def chunk_choices(self, piece: Piece) -> Iterator[Json]: ...
+    def fold(self, pieces: list[Piece]) -> list[Json]: ...
+
+
+class Generation:
+    def __init__(self, call: Call, model: str, fingerprint: str, caller: Caller, listener: Listener) -> None:
+        self._call = call
+        self._caller = caller
+        self._listener = listener
+        self._usage = Usage()
+        self._head: Json = {
+            "id": call.id_prefix + secrets.token_hex(12),
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": fingerprint,
+        }
+
+    async def whole(self, send: Send) -> None:
+        gathered: list[Piece] = []
+        async with aclosing(self._pieces()) as batches:
+            async for batch in batches:
+                gathered += batch
+        body = {
+            **self._head,
+            "object": self._call.whole_object,
+            "choices": self._call.fold(gathered),
+            "usage": self._usage.body(),
+        }
+        await reply_json(send, body)
+
+    async def stream(self, send: Send, *, include_usage: bool) -> None:
+        """Nothing is sent before there is a token, so that what fails earlier is an error with its status."""
+        head = encode({**self._head, "object": self._call.stream_object})[:-1]
+        before = b"data: " + head + b',"choices":['
+        behind = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
+        started = False
+        try:
+            async with aclosing(self._pieces()) as batches:
+                async for batch in batches:
+                    entries = [entry for piece in batch for entry in self._call.chunk_choices(piece)]
+                    if not entries:
+                        continue
+                    if not started:
+                        await _start(send)
+                        started = True
+                    data = b"".join(before + encode(entry) + behind for entry in entries)
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+        except MoorageError as error:
+            if not started:
+                raise
+            await send({"type": "http.response.body", "body": event(encode(error.openai()))})
+            return
+        if not started:
+            await _start(send)
+        usage = encode(self._usage.body())
+        last = b"data: " + head + b',"choices":[],"usage":' + usage + b"}\n\n" if include_usage else b""
+        await send({"type": "http.response.body", "body": last + DONE})
+
+    async def _pieces(self) -> AsyncGenerator[list[Piece]]:
+        works = await self._call.works(self._listener, self._caller.slots.total, self._usage)
+        if not works:
+            return
+        async with aclosing(self._caller.merged(works)) as batches:
+            async for work, events in batches:
+                found = [piece for each in events for piece in pieces(each, work, self._usage)]
+                self._caller.counters.tokens += sum(1 for piece in found if piece.text or piece.reasoning)
+                if found:
+                    yield found
+
+
+async def _start(send: Send) -> None:
+    await start(send, 200, b"text/event-stream; charset=utf-8", (b"cache-control", b"no-cache"))

@@ -1,0 +1,113 @@
+"""JSON schemas as the library's grammar wants them."""
+
+import math
+from typing import Any, cast
+
+import msgspec
+
+from moorage.errors import BadRequest
+
+Json = dict[str, Any]
+
+DEPTH_MAX = 64
+CHARS_PER_TOKEN = 2
+"""A cautious guess: plain text has three to four, digits and symbols about one."""
+SHORTEST = 8
+ITEM_CHARS = 48
+"""An unbounded array may hold one item for so many characters of its share."""
+WHOLE_NUMBER_MAX = 2**53 - 1
+FREE_FORM = ("properties", "patternProperties", "additionalProperties", "$ref", "anyOf", "oneOf", "allOf")
+EXACT_SPACES = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""llguidance's extension: without it a weak model may write spaces and line ends without end."""
+
+
+def checked(schema: Json, param: str) -> Json:
+    """`schema`, if it is not nested beyond what a grammar should be made of. The grammar checks the rest."""
+    if _depth(schema, 0) > DEPTH_MAX:
+        raise BadRequest(f"{param} is nested deeper than {DEPTH_MAX} levels", param=param, code="invalid_schema")
+    return schema
+
+
+def with_exact_spaces(schema: Json) -> Json:
+    return {**schema, "x-guidance": EXACT_SPACES}
+
+
+def bounded(schema: Json, budget_tokens: int) -> Json:
+    """A narrower schema whose values end within about `budget_tokens`: what fits it fits `schema`.
+
+    A small model in a string may never write the closing quote, and would reach the token limit with half a call.
+    Each unbounded string gets its share of the characters that the call can write at all, each unbounded array a
+    number of items, each open integer the range of exact ones, and objects that name their properties take no others.
+    Bounds the schema states itself are left alone. Where the budget is large so are the bounds, so that a model that
+    knows when to stop is not cut short.
+    """
+    overhead = len(msgspec.json.encode(schema)) // 2
+    chars = max(CHARS_PER_TOKEN * budget_tokens - overhead, SHORTEST)
+    narrowed = _bounded(schema, chars)
+    if narrowed.get("type", "object") == "object" and not any(key in narrowed for key in FREE_FORM):
+        # OpenAI: a function without parameters takes an empty object.
+        narrowed |= {"properties": {}, "additionalProperties": False}
+    return narrowed
+
+
+def _bounded(schema: Json, chars: int) -> Json:
+    result = dict(schema)
+    for key in ("$defs", "definitions"):
+        if isinstance(schema.get(key), dict):
+            result[key] = {name: _inner(value, chars) for name, value in schema[key].items()}
+    for key in ("anyOf", "oneOf"):
+        if isinstance(schema.get(key), list):
+            result[key] = [_inner(value, chars) for value in schema[key]]
+    if "enum" in schema or "const" in schema:
+        return result
+    kinds: Any = schema.get("type")
+    kinds = cast("list[Any]", kinds) if isinstance(kinds, list) else [kinds]
+    if "object" in kinds or "properties" in schema:
+        _bound_object(result, chars)
+    if "array" in kinds:
+        _bound_array(result, chars)
+    if "string" in kinds and not any(key in schema for key in ("maxLength", "pattern", "format")):
+        result["maxLength"] = max(chars, SHORTEST, _whole(schema.get("minLength")))
+    if "integer" in kinds and not any(
+        key in schema for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+    ):
+        result |= {"minimum": -WHOLE_NUMBER_MAX, "maximum": WHOLE_NUMBER_MAX}
+    return result
+
+
+def _bound_object(result: Json, chars: int) -> None:
+    properties = result.get("properties")
+    if isinstance(properties, dict) and properties:
+        known = cast("Json", properties)
+        result["properties"] = {name: _inner(value, chars // len(known)) for name, value in known.items()}
+        if result.get("additionalProperties", True) is True and "patternProperties" not in result:
+            result["additionalProperties"] = False
+
+
+def _bound_array(result: Json, chars: int) -> None:
+    least, most = _whole(result.get("minItems")), result.get("maxItems")
+    if not isinstance(most, int):
+        most = max(least, min(64, max(1, chars // ITEM_CHARS)))
+        result["maxItems"] = most
+    if "items" in result:
+        result["items"] = _inner(result["items"], chars // max(most, 1))
+
+
+def _inner(schema: Any, chars: int) -> Any:
+    return _bounded(cast("Json", schema), chars) if isinstance(schema, dict) else schema
+
+
+def _whole(value: Any) -> int:
+    return math.ceil(value) if isinstance(value, (int, float)) and value > 0 else 0
+
+
+def _depth(value: Any, level: int) -> int:
+    if level > DEPTH_MAX:
+        return level
+    if isinstance(value, dict):
+        inner = list(cast("Json", value).values())
+    elif isinstance(value, list):
+        inner = cast("list[Any]", value)
+    else:
+        return level
+    return max((_depth(item, level + 1) for item in inner), default=level)

@@ -1,0 +1,34 @@
+"""Tokens in and out, in vLLM's shapes."""
+
+from typing import Any
+
+from moorage.errors import BadRequest
+from moorage.runtimes.llamacpp.chat import messages
+from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
+from moorage.runtimes.llamacpp.requests import DetokenizeRequest, TokenizeRequest
+from moorage.runtimes.llamacpp.sampling import token_ids
+from moorage.runtimes.llamacpp.tools import tool_bodies
+
+Json = dict[str, Any]
+
+
+async def tokenize(request: TokenizeRequest, info: ModelInfo, listener: Listener) -> Json:
+    """`add_special_tokens` is true when left out: so counted, a prompt has the tokens a completion is charged."""
+    if (request.prompt is None) == (request.messages is None):
+        raise BadRequest("give either prompt or messages", param="prompt")
+    if request.messages is not None:
+        more: Json = {} if request.add_generation_prompt is not False else {"add_generation_prompt": False}
+        text = await listener.prompt(messages(request.messages), tool_bodies(request.tools), **more)
+    else:
+        text = request.prompt or ""
+    tokens = await listener.tokens(text, special=request.add_special_tokens is not False)
+    return {
+        "count": len(tokens),
+        "max_model_len": info.context,
+        "tokens": [token.id for token in tokens],
+        "token_strs": [token.text for token in tokens] if request.return_token_strs else None,
+    }
+
+
+async def detokenize(request: DetokenizeRequest, info: ModelInfo, listener: Listener) -> Json:
+    return {"prompt": await listener.text(token_ids(request.tokens, "tokens", info))}
