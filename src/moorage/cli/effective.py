@@ -11,7 +11,7 @@ from moorage.config.plain import at, is_list, is_section, leaves
 
 MASK = "**********"
 
-_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+=-]*")
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+=-]*|[0-9]+(ms|[smhd]|[KMGT]B)")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
@@ -51,7 +51,7 @@ def _entry(start: str, value: Any, path: Path, indent: int, loaded: Loaded) -> I
         for position, item in enumerate(value):
             yield from _item(item, (*path, position), indent, loaded)
     else:
-        source = loaded.sources.get(dotted(path))
+        source = loaded.sources.get(dotted(path)) or loaded.sources.get(dotted(path[:-1]))
         yield f"{start} {_scalar(value)}{f'  # {source}' if source else ''}"
 
 

@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import click
 
@@ -75,12 +75,14 @@ def main(args: Sequence[str] | None = None) -> int:
     A reader that closes the pipe early ends the command quietly; output that cannot be written is a failure.
     """
     code = _run(args)
+    output: TextIO | None = sys.stdout
+    if output is None:  # started with >&-
+        return code
     try:
-        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  # it is when started with >&-
-            sys.stdout.flush()
+        output.flush()
     except OSError as error:
         # The interpreter flushes once more when it ends: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
         if error.errno != errno.EPIPE:
             click.echo(f"moorage: cannot write the output: {error.strerror}", err=True)
         return 1

@@ -1,8 +1,9 @@
 """One model's section of the configuration, and the options that mean the same for every engine."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from moorage.config.units import Duration, Unfit
 
@@ -68,3 +69,10 @@ class ModelSpec(Section):
     start_timeout: Duration = 600.0
     """How long an engine may take to become ready before the start counts as failed."""
     options: EngineOptions = EngineOptions()
+    """Settings of the engine."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.sha256 is None and re.match(r"https?:", self.source, re.IGNORECASE):
+            raise ValueError("a source on the web needs sha256, the checksum of the file")
+        return self

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from moorage.config.model import Section
@@ -33,6 +33,8 @@ class Option:
 
     path: tuple[str, ...]
     """Keys from the root; `*` stands for any item of a list."""
+    owner: type[Section]
+    """The section it is declared in."""
     field: FieldInfo
     secret: bool
     restart: bool
@@ -43,6 +45,14 @@ class Option:
     @property
     def name(self) -> str:
         return dotted(self.path)
+
+    @property
+    def default(self) -> Any:
+        """The default as a file would say it; None for none and for required options."""
+        if self.field.is_required() or self.section is not None:
+            return None
+        kind: Any = Annotated[self.field.annotation, *self.field.metadata]
+        return TypeAdapter[Any](kind).dump_python(self.field.default, mode="json")
 
     @property
     def environment(self) -> str | None:
@@ -67,6 +77,7 @@ def options(root: type[Section], path: tuple[str, ...] = (), secret: bool = Fals
         section, many = _section(field.annotation)
         here = Option(
             path=(*path, name),
+            owner=root,
             field=field,
             secret=secret or field.annotation is SecretStr,
             restart=any(isinstance(mark, Restart) for mark in field.metadata),

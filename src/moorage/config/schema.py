@@ -19,9 +19,12 @@ def schema() -> dict[str, Any]:
         section["properties"] = {name: _loose(value) for name, value in section["properties"].items()}
     for name in definitions:
         del definitions[name]["title"]
+    keys = next(kind for kind in definitions["Auth"]["properties"]["keys"]["anyOf"] if "items" in kind)
+    keys["items"] = {"anyOf": [keys["items"], {"type": "string", "minLength": 1}]}
+    definitions["ApiKey"]["required"].remove("name")
     models = document["properties"]["models"]
     models["anyOf"].append({"type": "array", "items": {"$ref": "#/$defs/ModelSpec"}})
-    _add_environment(document, definitions)
+    _add_facts(document, definitions)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "$defs": definitions}
 
 
@@ -44,14 +47,12 @@ def _filled_in(alternative: dict[str, Any]) -> dict[str, Any]:
     return {**alternative, "items": {"anyOf": [*(items.get("anyOf") or [items]), _VARIABLE]}}
 
 
-def _add_environment(document: dict[str, Any], definitions: dict[str, Any]) -> None:
-    """Say at each option which variable sets it, too."""
+def _add_facts(document: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Give each option its default as people write it, and the variable that sets it, too."""
     for option in options(Config):
-        if option.environment is None:
-            continue
-        section = document
-        for part in option.path[:-1]:
-            reference = next(item["$ref"] for item in section["properties"][part]["anyOf"] if "$ref" in item)
-            section = definitions[reference.rpartition("/")[2]]
+        section = document if option.owner is Config else definitions[option.owner.__name__]
         about = section["properties"][option.path[-1]]
-        about["description"] = f"{about['description']} Environment: {option.environment}."
+        if about.get("default") is not None:
+            about["default"] = option.default
+        if option.environment:
+            about["description"] += f" Environment: {option.environment}."

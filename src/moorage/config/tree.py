@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from moorage.config.defaults import DEFAULT_MODEL
 from moorage.config.model import ModelSpec, Section
@@ -161,29 +161,10 @@ def _named_key(item: Any, position: int) -> Any:
     return item
 
 
-_KEYS_SCHEMA = {
-    "type": "array",
-    "items": {
-        "anyOf": [
-            {"type": "string", "minLength": 1},
-            {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string", "minLength": 1, "maxLength": 100},
-                    "key": {"type": "string", "minLength": 1},
-                },
-                "required": ["key"],
-                "additionalProperties": False,
-            },
-        ]
-    },
-}
-
-
 class Auth(Section):
     """Who may call."""
 
-    keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_named_keys), WithJsonSchema(_KEYS_SCHEMA)] = ()
+    keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_named_keys)] = ()
     """Keys clients may call with: plain texts or `{name, key}`. The variable MOORAGE_API_KEY adds one more."""
     allow_anonymous: bool = False
     """Take calls without a key on a listener beyond loopback. On loopback they are taken while there are no keys."""
