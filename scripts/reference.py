@@ -103,14 +103,8 @@ def _options(found: list[Option], definition: dict[str, Any]) -> str:
         value = definition["properties"][option.path[-1]]
         about = _first_line(option.field.description or (f"See {option.name}." if option.section else ""))
         mark = " ↻" if option.restart else ""
-        rows.append(
-            (
-                f"`{option.path[-1]}`{mark}",
-                f"{about} {_kinds(value)}".strip(),
-                _default(option, value),
-                _variable(option),
-            )
-        )
+        name, kinds = f"`{option.path[-1]}`{mark}", _kinds(value)
+        rows.append((name, f"{about} {kinds}".strip(), _default(option), _variable(option)))
     return _table(("option", "", "default", "environment"), rows)
 
 

@@ -89,7 +89,7 @@ class _Loading:
 
     def __init__(self, file: FilePath | None, real: Mapping[str, str], flags: Mapping[str, Any]) -> None:
         self._file = file
-        self._flags = {tuple(name.split(".")): value for name, value in flags.items() if value is not None}
+        self._flags = {_flag_path(name, value): value for name, value in flags.items() if value is not None}
         self._known = known_options()
         self._problems: list[tuple[int, str]] = []
         self._unfilled: set[Path] = set()
@@ -244,6 +244,11 @@ class _Loading:
         if path in self._overlays:
             return self._overlays[path][1]
         return at(self._document.data, self._in_document(path))
+
+
+def _flag_path(name: str, value: Any) -> Path:
+    """Where a flag's value goes; a list for `models` is the shorthand it is in the file."""
+    return ("models", "local") if name == "models" and is_list(value) else tuple(name.split("."))
 
 
 def _line(problem: tuple[int, str]) -> int:
