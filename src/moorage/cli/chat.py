@@ -11,7 +11,8 @@ import click
 
 from moorage.cli import endpoint as at
 from moorage.cli.conversation import Conversation
-from moorage.errors import MoorageError
+from moorage.cli.terminal import harmless
+from moorage.errors import MoorageError, NotFound
 from moorage.http.client import Client
 
 HELP = """\
@@ -60,8 +61,6 @@ def chat(
                 else:
                     runner.run(talk.choose(model))
                     _Terminal(talk, runner).run()
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(130) from None
         finally:
             runner.run(client.close())
 
@@ -84,7 +83,7 @@ async def _print(talk: Conversation, prompt: str, *, quiet: bool = False) -> Non
         async with aclosing(talk.ask(prompt)) as pieces:
             async for text in pieces:
                 if not quiet:
-                    click.echo(text if plain else _harmless(text), nl=False)
+                    click.echo(text if plain else harmless(text), nl=False)
     finally:
         if not quiet and (talk.answer.text or text) and not text.endswith("\n"):
             click.echo()
@@ -111,8 +110,6 @@ class _Terminal:
                 elif line:
                     self._answer(line)
             except MoorageError as error:
-                click.secho(error.message, fg="red", err=True)
-            except click.ClickException as error:
                 click.secho(error.message, fg="red", err=True)
 
     def _line(self) -> str | None:
@@ -165,7 +162,7 @@ class _Terminal:
                     self._runner.run(talk.choose(rest))
                 click.secho(f"talking to {talk.model}", dim=True)
             case _:
-                raise click.ClickException(f"no command {word}; /help lists them")
+                raise NotFound(f"no command {word}; /help lists them")
         return False
 
 
@@ -179,8 +176,3 @@ def _summary(talk: Conversation) -> str:
     if answer.finish_reason == "length":
         parts.append("cut at its longest")
     return click.style(", ".join(parts), dim=True)
-
-
-def _harmless(text: str) -> str:
-    """Without the control characters by which a model could write to the terminal behind the text."""
-    return "".join(char for char in text if char in "\n\t" or not (ord(char) < 32 or 127 <= ord(char) < 160))

@@ -52,8 +52,7 @@ class Conversation:
     async def ask(self, text: str) -> AsyncGenerator[str]:
         """The answer's pieces as they come.
 
-        Raises UpstreamUnreachable, UpstreamBroken (also for a stream that ends before its time), and click's
-        exception with the server's words for an error.
+        Raises UpstreamUnreachable, Refused, UpstreamBroken (also for a stream that ends before its time).
         """
         question = {"role": "user", "content": text}
         opening = [{"role": "system", "content": self.system}] if self.system else []

@@ -10,10 +10,19 @@ from urllib.parse import urlsplit
 
 import click
 
-from moorage.errors import MoorageError, UpstreamUnreachable
+from moorage.errors import UpstreamError, UpstreamUnreachable
 from moorage.http.client import Client, Reply
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class Refused(UpstreamError):
+    """The server answered with an error; the message is its own."""
+
+    def __init__(self, message: str, answered: int) -> None:
+        super().__init__(message)
+        self.answered = answered
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +43,7 @@ class Endpoint:
         try:
             return json.loads(body)
         except ValueError:
-            raise click.ClickException(f"{self.url}{path} does not answer with JSON; is it a Moorage?") from None
+            raise UpstreamError(f"{self.url}{path} does not answer with JSON; is it a Moorage?") from None
 
 
 def options(command: Callable[P, R]) -> Callable[P, R]:
@@ -79,12 +88,12 @@ def normal(url: str) -> str:
 
 
 async def check(reply: Reply) -> None:
-    """Raises click.ClickException with the server's own words for a reply that is an error."""
+    """Raises Refused with the server's own words for a reply that is an error."""
     if reply.status < 400:
         return
     body = await reply.read()
     hint = "; give a key by --api-key or MOORAGE_API_KEY" if reply.status == 401 else ""
-    raise click.ClickException(f"{said(body) or f'the server answered {reply.status}'}{hint}")
+    raise Refused(f"{said(body) or f'the server answered {reply.status}'}{hint}", reply.status)
 
 
 def said(body: bytes) -> str:
@@ -101,21 +110,16 @@ def said(body: bytes) -> str:
 
 @contextmanager
 def plainly(where: Endpoint) -> Generator[None]:
-    """What goes wrong between us and the server, as one plain message."""
+    """Says what to do when nothing listens there."""
     try:
         yield
     except UpstreamUnreachable as error:
-        raise click.ClickException(
+        raise UpstreamUnreachable(
             f"no Moorage at {where.url}; start one with `moorage serve`, or name another by --url"
         ) from error
-    except MoorageError as error:
-        raise click.ClickException(error.message) from error
 
 
 def run(main: Coroutine[Any, Any, R], where: Endpoint) -> R:
-    """Run a command's coroutine; Ctrl-C cancels it and ends the command quietly."""
+    """Run a command's coroutine; Ctrl-C cancels it."""
     with plainly(where):
-        try:
-            return asyncio.run(main)
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(130) from None
+        return asyncio.run(main)

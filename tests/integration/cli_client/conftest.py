@@ -15,8 +15,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
 
 def command(name: str, *args: str) -> list[str]:
-    code = f"from moorage.cli.{name} import {name}; {name}(prog_name='moorage {name}')"
-    return [sys.executable, "-c", code, *args]
+    return [sys.executable, "-m", "moorage.cli.main", name, *args]
 
 
 class Terminal:

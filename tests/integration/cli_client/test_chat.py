@@ -66,9 +66,9 @@ def test_a_broken_stream_is_an_error_behind_what_came(engine_at: Start, piped: P
 def test_the_servers_own_words_for_an_error(engine_at: Start, piped: Piped) -> None:
     url = engine_at("--strict-model", "--token", "secret")
     done = piped("chat", "whale", "--url", url, "--api-key", "secret", "-p", "x")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Error: no model 'whale' here\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "moorage: no model 'whale' here\n")
     done = piped("chat", "--url", url, "-p", "x")
-    assert done.stderr == "Error: the bearer token is wrong; give a key by --api-key or MOORAGE_API_KEY\n"
+    assert done.stderr == "moorage: the bearer token is wrong; give a key by --api-key or MOORAGE_API_KEY\n"
 
 
 def test_nothing_listens(piped: Piped) -> None:
@@ -122,7 +122,7 @@ def test_ctrl_c_stops_the_answer_and_then_the_program(engine_at: Start, terminal
     screen.expect("stopped\r\n> ")
     assert state(url)["cancelled"] == 1
     screen.type("Again? [[say: Still here.]]\n")
-    screen.expect(r"Still here\.")
+    screen.expect(r"Still here\.\r\n")
     kept = asked(url)[-1]["messages"]
     assert [message["role"] for message in kept] == ["user", "assistant", "user"]
     assert kept[1]["content"].startswith("The anchor holds")
