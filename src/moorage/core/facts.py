@@ -32,5 +32,7 @@ class ModelFacts:
     """Width of one head's key; where the file is silent, embedding_length / heads."""
     value_length: int | None = None
     vocabulary: int | None = None
+    pooling: Literal["mean", "cls", "last", "rank"] | None = None
+    """How the file says that token vectors become one."""
     chat_template: str | None = None
     name: str | None = None

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from moorage.core.facts import ModelFacts
 from moorage.errors import ModelError
@@ -33,6 +33,7 @@ _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _HEAD = struct.Struct("<4sIQQ")
 _TENSOR_TAIL = struct.Struct("<IQ")
 
+_POOLINGS: dict[int, Literal["mean", "cls", "last", "rank"]] = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
 _ENCODERS = frozenset(
     {
         "bert",
@@ -260,6 +261,7 @@ def _facts(path: Path, size_bytes: int, header: Header) -> ModelFacts:
         key_length=number("attention.key_length") or width,
         value_length=number("attention.value_length") or width,
         vocabulary=tokens.count if isinstance(tokens, Length) else number("vocab_size"),
+        pooling=_POOLINGS.get(number("pooling_type") or 0),
         chat_template=_text(values.get("tokenizer.chat_template")),
         name=_text(values.get("general.name")),
     )

@@ -1,0 +1,154 @@
+"""How llama.cpp is fitted to a file and a machine: slots, context, step, threads, caches, and why."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from moorage.config.model import ModelSpec
+from moorage.core.facts import ModelFacts
+from moorage.core.memory import MemoryEstimate, estimate, kv_bytes_per_token
+from moorage.errors import EngineError
+from moorage.wire.control import Machine
+from moorage.wire.names import Task
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+MEMORY_SHARE = 0.9
+"""Of the machine's memory; the rest is the system's and ours."""
+KV_SHARE = 0.25
+"""Of what is left beside the weights: other models and the page cache live here too."""
+SLOTS = 4
+SLOTS_EMBED = 2
+LONG_ENOUGH = 8192
+"""Tokens a slot should hold before another slot is worth its memory."""
+LONGEST = 32768
+"""Tokens of a slot that nobody asked for explicitly."""
+SHORTEST = 512
+STEP_TOKENS = 256
+"""Half a second of prompt on two slow cores: a call that is cancelled in its prompt stops after one step."""
+EMBED_LONGEST = 2048
+"""An embedding is computed in one step, whose buffers grow with it."""
+PROMPT_CACHE_SHARE = 1 / 32
+PROMPT_CACHE_MAX_MIB = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    slots: int
+    context: int
+    """Tokens of one slot."""
+    threads: int
+    batch_tokens: int
+    kv_cache_dtype: Literal["f16", "q8_0", "q4_0"]
+    prompt_cache_mib: int
+    why: tuple[str, ...]
+
+
+def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit:
+    """Raises EngineError for wishes that do not fit."""
+    options = spec.options
+    dtype: Literal["f16", "q8_0", "q4_0"] = "f16" if options.kv_cache_dtype == "auto" else options.kv_cache_dtype
+    _check_wishes(spec, facts, task)
+    slots, context, why = _room(spec, facts, machine, task, dtype)
+    step, step_why = _step(options.batch_tokens, context, task)
+    threads = options.threads or machine.cores
+    cache_mib = 0
+    if options.prefix_caching and task == "generate":
+        cache_mib = min(PROMPT_CACHE_MAX_MIB, int(machine.memory_bytes * PROMPT_CACHE_SHARE) // MIB)
+    need = estimate(facts, context_tokens=slots * context, step_tokens=step, kv_dtype=dtype)
+    _check_memory(spec.name, need, machine)
+    return Fit(
+        slots=slots,
+        context=context,
+        threads=threads,
+        batch_tokens=step,
+        kv_cache_dtype=dtype,
+        prompt_cache_mib=cache_mib,
+        why=(
+            *why,
+            f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
+            step_why,
+            f"KV cache in {dtype}: {'options.kv_cache_dtype' if options.kv_cache_dtype != 'auto' else 'the exact one'}",
+            _cache_why(cache_mib, prefix_caching=options.prefix_caching, task=task),
+            f"about {_size(need.total_bytes)} of memory: {_size(need.weights_bytes)} weights, "
+            f"{_size(need.kv_bytes)} KV cache, {_size(need.compute_bytes)} buffers",
+        ),
+    )
+
+
+def _check_wishes(spec: ModelSpec, facts: ModelFacts, task: Task) -> None:
+    wanted, trained = spec.options.max_model_len, facts.context_length
+    stretched = any(key.startswith(("rope_", "yarn_")) for key in spec.options.extra_args)
+    if wanted and trained and wanted > trained and not stretched:
+        raise EngineError(
+            f"model {spec.name!r}: options.max_model_len is {wanted}, but the model was trained for {trained} tokens; "
+            f"set {trained} or less, or stretch it knowingly with rope_scaling_type and rope_freq_scale in "
+            "options.extra_args"
+        )
+    if facts.task == "embed" and facts.pooling is None and task == "generate" and facts.chat_template is None:
+        raise EngineError(f"model {spec.name!r} is an encoder ({facts.architecture}): set task to embed")
+
+
+def _room(
+    spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task, dtype: str
+) -> tuple[int, int, tuple[str, str]]:
+    """Slots and the tokens of each."""
+    options = spec.options
+    trained = facts.context_length or LONG_ENOUGH
+    per_token = kv_bytes_per_token(facts, dtype)
+    left = machine.memory_bytes * MEMORY_SHARE - estimate(facts, context_tokens=0, step_tokens=STEP_TOKENS).total_bytes
+    tokens = int(left * KV_SHARE / per_token) if per_token else SLOTS * LONG_ENOUGH
+    ceiling = min(trained, LONGEST if task == "generate" else EMBED_LONGEST)
+    most = SLOTS if task == "generate" else SLOTS_EMBED
+    slots = options.max_sequences or most
+    slots_why = f"{slots} calls at once: options.max_sequences"
+    if options.max_sequences is None:
+        wish = options.max_model_len or min(ceiling, LONG_ENOUGH)
+        while slots > 1 and slots * wish > tokens:
+            slots //= 2
+        slots_why = f"{slots} calls at once: as many as have room for {wish} tokens each, {most} at most"
+    if options.max_model_len is not None:
+        return (
+            slots,
+            options.max_model_len,
+            (f"{options.max_model_len} tokens a call: options.max_model_len", slots_why),
+        )
+    room = tokens // slots
+    context = max(SHORTEST, min(ceiling, room // 256 * 256))
+    context = min(context, trained)
+    if context == trained:
+        reason = "what the model was trained for"
+    elif context == ceiling:
+        reason = f"enough for most; the model was trained for {trained}, set options.max_model_len for more"
+    else:
+        reason = f"what a quarter of the free memory holds; the model was trained for {trained}"
+    return slots, context, (f"{context} tokens a call: {reason}", slots_why)
+
+
+def _step(wanted: int | None, context: int, task: Task) -> tuple[int, str]:
+    if task == "embed":
+        return context, f"{context} tokens a step: an embedding is computed in one"
+    if wanted is not None:
+        return wanted, f"{wanted} prompt tokens a step: options.batch_tokens"
+    return STEP_TOKENS, f"{STEP_TOKENS} prompt tokens a step: a call that is cancelled stops after one step"
+
+
+def _check_memory(name: str, need: MemoryEstimate, machine: Machine) -> None:
+    if need.total_bytes > machine.memory_bytes * MEMORY_SHARE:
+        raise EngineError(
+            f"model {name!r} would need {_size(need.total_bytes)} of memory ({_size(need.weights_bytes)} weights, "
+            f"{_size(need.kv_bytes)} KV cache), this machine has {_size(machine.memory_bytes)}: lower "
+            "options.max_model_len or options.max_sequences, or set options.kv_cache_dtype to q8_0"
+        )
+
+
+def _cache_why(mib: int, *, prefix_caching: bool, task: Task) -> str:
+    if task == "embed":
+        return "no prompt cache: embeddings have no use for one"
+    if not prefix_caching:
+        return "no prompt cache: options.prefix_caching is off"
+    return f"up to {mib} MiB for prompts of conversations that lost their slot: 1/32 of the memory, 1 GiB at most"
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{max(1, round(count / MIB))} MiB"

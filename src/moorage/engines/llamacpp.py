@@ -1,0 +1,169 @@
+"""The adapter of llama.cpp, which runs embedded: our own host around the library, one process a replica."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from moorage.core.facts import ModelFacts
+from moorage.core.memory import estimate
+from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
+from moorage.engines.fitting import GIB, MEMORY_SHARE, Fit, fit
+from moorage.errors import EngineError
+from moorage.wire import runtime
+from moorage.wire.control import Load, Machine
+from moorage.wire.names import Task
+from moorage.wire.runtime import LlamaCppSettings
+
+RANK = 10
+"""Below engines made for the accelerator a machine has."""
+GRACE_S = 30.0
+
+
+class LlamaCpp:
+    name = "llama.cpp"
+    metrics_path = "/metrics"
+    cancels_unary = True
+    echoes_model = True
+
+    def supports(self, facts: ModelFacts, machine: Machine) -> Support:
+        if facts.format != "gguf":
+            return Support(ok=False, why=f"it runs GGUF files, this one is {facts.format}")
+        least = estimate(facts, context_tokens=512, step_tokens=32).total_bytes
+        if least > machine.memory_bytes * MEMORY_SHARE:
+            return Support(
+                ok=False,
+                why=f"it needs at least {least / GIB:.1f} GiB of memory for this file, "
+                f"and may use {machine.memory_bytes * MEMORY_SHARE / GIB:.1f} GiB of this machine",
+            )
+        return Support(ok=True, why=f"runs {facts.quantization or 'GGUF'} files on the CPU", rank=RANK)
+
+    def launch(self, order: LaunchOrder) -> Launch:
+        spec, facts = order.model, order.facts
+        task: Task = facts.task if spec.task == "auto" else spec.task
+        chosen = fit(spec, facts, order.machine, task)
+        settings = LlamaCppSettings(
+            socket=order.socket,
+            token=order.token,
+            model_path=facts.path,
+            served_name=spec.name,
+            task=task,
+            slots=chosen.slots,
+            context=chosen.context,
+            threads=chosen.threads,
+            batch_tokens=chosen.batch_tokens,
+            kv_cache_dtype=chosen.kv_cache_dtype,
+            pooling=_pooling(facts, task, spec.name),
+            prefix_caching=spec.options.prefix_caching,
+            prompt_cache_mib=chosen.prompt_cache_mib,
+            grace_s=GRACE_S,
+            extra_args=dict(spec.options.extra_args),
+        )
+        path = f"{Path(order.socket).parent}/llamacpp.json"
+        return Launch(
+            argv=(sys.executable, "-m", "moorage.runtimes.llamacpp", path),
+            address=f"unix:{order.socket}",
+            token=order.token,
+            served_name=spec.name,
+            capacity=chosen.slots,
+            max_model_len=chosen.context,
+            task=task,
+            # An abort would start a debugger for its trace, if there is one, and hold the process up.
+            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"},
+            files={path: runtime.encode(settings)},
+            why=_why(chosen, task, facts),
+        )
+
+    def probe(self, launch: Launch) -> Probe:
+        if launch.task == "embed":
+            body = {"model": launch.served_name, "input": "ready"}
+            return Probe("POST", "/v1/embeddings", json.dumps(body).encode())
+        body = {"model": launch.served_name, "prompt": "ready", "max_tokens": 1}
+        return Probe("POST", "/v1/completions", json.dumps(body).encode())
+
+    def observe(self, metrics: Mapping[str, float]) -> Load:
+        steps, finished = metrics.get("llamacpp:n_decode_total"), metrics.get("moorage_runtime_calls_finished_total")
+        return Load(
+            running=metrics.get("moorage_runtime_running"),
+            queued=metrics.get("moorage_runtime_queued"),
+            # Decode steps move in prompts too; embeddings are seen by the calls they finish.
+            progress=None if steps is None and finished is None else (steps or 0) + (finished or 0),
+        )
+
+    def diagnose(self, log: str) -> Diagnosis | None:
+        for pattern, cause, fix in DIAGNOSES:
+            if match := re.search(pattern, log):
+                return Diagnosis(cause.format(*match.groups()), fix)
+        return None
+
+
+DIAGNOSES: tuple[tuple[str, str, str], ...] = (
+    (
+        r"unknown model architecture: '([^']*)'",
+        "this llama.cpp does not know the architecture {0!r}",
+        "Use a model of an architecture it knows, or a newer Moorage",
+    ),
+    (
+        r"not within the file bounds|failed to read (?:key-value pairs|tensor|magic)|tensor data section|"
+        r"unexpectedly reached end of file",
+        "the model file is truncated or damaged",
+        "Remove it and fetch it again: moorage models verify, then moorage models pull",
+    ),
+    (r"invalid magic characters", "the model file is not a GGUF file", "Name the .gguf file as the model's source"),
+    (
+        r"failed to open GGUF file '([^']*)' \(([^)]*)\)",
+        "the model file {0} cannot be opened: {1}",
+        "Check that it is there and may be read by this user",
+    ),
+    (
+        r"tensor '([^']*)' has invalid|check_tensors|wrong number of tensors|missing tensor '([^']*)'",
+        "the model file does not hold the tensors its architecture needs",
+        "Fetch it again, or convert it with a newer converter",
+    ),
+    (
+        r"insufficient memory|failed to allocate|std::bad_alloc|MemoryError|[Cc]annot allocate memory",
+        "there was not enough memory for the model and its KV cache",
+        "Lower options.max_model_len or options.max_sequences, set options.kv_cache_dtype to q8_0, or take a smaller "
+        "model",
+    ),
+    (
+        r"another process listens on (\S+): |couldn't bind HTTP server socket, hostname: ([^,]+)",
+        "the engine's socket is taken by another process",
+        "Stop the other process",
+    ),
+    (
+        r"V cache quantization requires|unsupported (?:KV|K/V|cache) type|GGML_ASSERT\([^)]*type_[kv]",
+        "this model cannot use that number format for its KV cache",
+        "Set options.kv_cache_dtype to f16",
+    ),
+    (r"(options\.extra_args\.[^\n]*)", "{0}", "Correct options.extra_args of this model"),
+    (
+        r"has no field ('[^']*'): install",
+        "the installed xllamacpp has no parameter {0}",
+        "Install the release of xllamacpp that this Moorage is pinned to",
+    ),
+    (
+        r"No module named 'xllamacpp'|libstdc\+\+|GLIBC_[0-9.]+' not found",
+        "the llama.cpp library cannot be loaded",
+        "Install Moorage again with its dependencies on a system that their wheels are made for",
+    ),
+    (
+        r"GGML_ASSERT\(([^\n]*)\) failed",
+        "llama.cpp stopped at a check of its own: {0}",
+        "Take out what options.extra_args sets, or try another file of the model",
+    ),
+)
+"""Pattern in the log, cause, fix; the first that is found counts, so the particular ones come first."""
+
+
+def _pooling(facts: ModelFacts, task: Task, name: str) -> Literal["file", "mean"]:
+    if task == "embed" and facts.pooling == "rank":
+        raise EngineError(f"model {name!r} is a reranker: its file gives scores, not embeddings")
+    return "mean" if task == "embed" and facts.pooling is None else "file"
+
+
+def _why(chosen: Fit, task: Task, facts: ModelFacts) -> tuple[str, ...]:
+    pooling = ["mean pooling: the file says none"] if task == "embed" and facts.pooling is None else []
+    return (*chosen.why, *pooling)
