@@ -94,8 +94,9 @@ async def download(
     job = _Job(url, part, sha256, source, patience, on_progress)
     try:
         return await job.run()
-    except ModelError as error:
-        if error.error_code in ("disk_full", "checksum_mismatch"):
+    except (ModelError, asyncio.CancelledError) as error:
+        useless = isinstance(error, ModelError) and error.error_code in ("disk_full", "checksum_mismatch")
+        if useless or job.empty:
             discard(part)
         raise
     finally:
@@ -116,7 +117,12 @@ class _Job:
             self._file = part.open("ab+", buffering=0)
         self._digest = hashlib.sha256()
         self._size = 0
-        self._resumed = False
+        self._pieced = False
+        """Whether the bytes are from more than one reply."""
+
+    @property
+    def empty(self) -> bool:
+        return self._size == 0
 
     def close(self) -> None:
         self._file.close()
@@ -125,7 +131,7 @@ class _Job:
         await self._take_up()
         async with web.session(connect_s=self._patience.connect_s, stall_s=self._patience.stall_s) as session:
             await self._fetch(session)
-            if self._wrong() and self._resumed:
+            if self._wrong() and self._pieced:
                 # Bytes of two different files, or a bad disk: once more, from the start.
                 await self._restart()
                 await self._fetch(session)
@@ -161,7 +167,7 @@ class _Job:
 
         while await in_thread(step):
             self._tell("verifying")
-        self._resumed = self._size > 0
+        self._pieced = self._size > 0
 
     async def _restart(self) -> None:
         with self._writing():
@@ -169,7 +175,7 @@ class _Job:
             state_path(self._part).unlink(missing_ok=True)
         self._digest = hashlib.sha256()
         self._size = 0
-        self._resumed = False
+        self._pieced = False
         self._state = PartState(source=self._state.source, sha256=self._sha256)
 
     async def _fetch(self, session: aiohttp.ClientSession) -> None:
@@ -198,6 +204,8 @@ class _Job:
         return min(self._patience.backoff_s * 2 ** (failures - 1), 30.0) * random.uniform(0.75, 1.25)
 
     async def _attempt(self, session: aiohttp.ClientSession) -> None:
+        if self._size and not (self._state.validator or self._sha256):
+            await self._restart()  # nothing would tell that the next part is of the same file
         if self._state.total is not None and self._size == self._state.total:
             return
         try:
@@ -252,6 +260,7 @@ class _Job:
             if web.part_start(response) != self._size or self._of_another(validator, total):
                 await self._restart()
                 raise _Retry("the server sent another part than asked for, or of another file", wait_s=0.0)
+            self._pieced = self._size > 0
         elif self._size:
             await self._restart()
         self._state.validator, self._state.total = validator or self._state.validator, total

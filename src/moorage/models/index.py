@@ -22,7 +22,9 @@ LOCATE_TIMEOUT_S = 600.0
 DOWNLOAD_TIMEOUT_S = 6 * 3600.0
 
 _CAUSE = re.compile(r"connection broken by ['\"](.*?)['\"]: /")
-_WHEEL_ONLY = ("--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--no-input", "--quiet")
+_WHEEL_ONLY = ("--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--no-input")
+# pip tells why a connection broke only when it tries again.
+_BRIEFLY = ("--quiet", "--retries", "2")
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,22 @@ async def locate(source: PackageSource, timeout_s: float = LOCATE_TIMEOUT_S) -> 
     """
     with tempfile.TemporaryDirectory(prefix="moorage-pip-") as folder:
         report = Path(folder, "report.json")
-        options = ("install", "--dry-run", "--ignore-installed", "--root-user-action", "ignore", *_WHEEL_ONLY)
+        options = (
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--root-user-action",
+            "ignore",
+            *_WHEEL_ONLY,
+            *_BRIEFLY,
+        )
         await _pip(source, (*options, "--report", str(report)), folder, timeout_s)
         return _read(report, source)
 
 
 async def download_wheel(source: PackageSource, folder: Path, timeout_s: float = DOWNLOAD_TIMEOUT_S) -> Path:
     """Let pip fetch the wheel into the empty `folder`: for places only pip has the login or certificate for."""
-    await _pip(source, ("download", *_WHEEL_ONLY, "--dest", str(folder)), str(folder), timeout_s)
+    await _pip(source, ("download", *_WHEEL_ONLY, *_BRIEFLY, "--dest", str(folder)), str(folder), timeout_s)
     return _only_wheel(folder)
 
 
