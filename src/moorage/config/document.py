@@ -60,14 +60,16 @@ def read_text(path: FilePath, limit_bytes: int = MAX_FILE_BYTES) -> str:
         raise ConfigError(f"{path}: there is no such file") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise ConfigError(f"{path}: is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             content = file.read(limit_bytes + 1)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
     if len(content) > limit_bytes:
         raise ConfigError(f"{path}: is larger than {limit_bytes // 1024} KB, the most such a file may be")
     try:

@@ -60,14 +60,17 @@ def environment_options() -> dict[str, Option]:
     return {option.environment: option for option in options(Config) if option.environment}
 
 
-def find_file(explicit: FilePath | None, environ: Mapping[str, str]) -> FilePath | None:
-    """The file to read: the one named, else ./moorage.yaml, else the one MOORAGE_CONFIG names, else none."""
-    if explicit is not None:
-        return explicit
+def find_file(environ: Mapping[str, str]) -> tuple[FilePath | None, list[str]]:
+    """The file to read when none is named: ./moorage.yaml, else the one MOORAGE_CONFIG names, else none; warnings."""
     here = FilePath(DEFAULT_FILE)
+    named = FilePath(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None
     if os.path.lexists(here):
-        return here
-    return FilePath(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None
+        if named is None or named.absolute() == here.absolute():
+            return here, []
+        return here, [f"./{here} is read, not {named} that {FILE_VARIABLE} names; choose with -c"]
+    if named is not None and not os.path.lexists(named):
+        raise ConfigError(f"{FILE_VARIABLE}: {named}: there is no such file")
+    return named, []
 
 
 def load(
@@ -81,13 +84,16 @@ def load(
     Raises ConfigError that lists everything wrong; nothing of a configuration with a problem is used.
     """
     real = dict(os.environ if environ is None else environ)
-    return _Loading(find_file(FilePath(path) if path is not None else None, real), real, flags or {}).finish()
+    file, warnings = (FilePath(path), list[str]()) if path is not None else find_file(real)
+    return _Loading(file, real, flags or {}, warnings).finish()
 
 
 class _Loading:
     """One configuration on its way from texts to a tree."""
 
-    def __init__(self, file: FilePath | None, real: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+    def __init__(
+        self, file: FilePath | None, real: Mapping[str, str], flags: Mapping[str, Any], warnings: list[str]
+    ) -> None:
         self._file = file
         self._flags = {_flag_path(name, value): value for name, value in flags.items() if value is not None}
         self._known = known_options()
@@ -95,7 +101,8 @@ class _Loading:
         self._unfilled: set[Path] = set()
         """Values whose variables could not be filled in: told once, not validated into a second problem."""
         self._document = parse(read_text(file), str(file)) if file is not None else Document(None, {})
-        dotenv, self._warnings = read_dotenv(file.parent / ".env") if file is not None else ({}, [])
+        dotenv, found = read_dotenv(file.parent / ".env") if file is not None else ({}, [])
+        self._warnings = [*warnings, *found]
         self._environment = Environment(real, dotenv)
         self._overlays: dict[Path, tuple[str, Any]] = {}
         """What environment and flags say: path → where it is said, and what."""
@@ -132,7 +139,7 @@ class _Loading:
             return {}
         if not is_section(data):
             sections = ", ".join(self._known.below(()))
-            raise ConfigError(f"{self._file}: holds {kind(data)}; it should hold sections: {sections}")
+            raise ConfigError(f"{self._file}: holds {kind(data)} at its top; it should hold sections: {sections}")
         layer = without_nothing(data)
         if "models" in layer:
             layer["models"] = whole_section(layer["models"])
@@ -152,7 +159,7 @@ class _Loading:
             return value
         result = interpolate(value, self._environment, secret=self._known.secret(path))
         for problem in result.problems:
-            self._problem(path, f"{dotted(path)}: {problem}")
+            self._problem(path, f"{self._known.name(path)}: {problem}")
             self._unfilled.add(path)
         if result.from_file:
             self._hidden.add(dotted(path))

@@ -59,6 +59,15 @@ class Known:
             if pattern
         )
 
+    def name(self, path: Path) -> str:
+        """The path as messages write it. A key out of place near secrets may be one that lost its quotes: left out."""
+        shown: list[str | int] = []
+        for length, part in enumerate(path):
+            parent = path[:length]
+            strange = isinstance(part, str) and part not in self.below(parent)
+            shown.append("…" if strange and parent and self.secret(parent) else part)
+        return dotted(tuple(shown))
+
     def suggestion(self, path: Path) -> str:
         """What the unknown key at the end of `path` was perhaps meant to be: a clause, or nothing."""
         parent, wrong = path[:-1], str(path[-1])
@@ -86,21 +95,20 @@ def real_path(location: tuple[str | int, ...], data: Any) -> Path:
 
 def describe(error: ErrorDetails, path: Path, written: Any, known: Known) -> str:
     """One validation error at `path`. `written` is the value before variables were filled in."""
+    name = known.name(path)
     if error["type"] == "extra_forbidden":
         hint = known.suggestion(path)
-        if known.secret(path[:-1]) and not hint.startswith("did"):
-            # A key out of place may be a secret that lost its dash or its quotes.
-            return f"{dotted(path[:-1])}: has an unknown option; {hint}"
-        return f"{dotted(path)}: unknown option{'; ' if hint else ''}{hint}"
+        meant = dotted(path) if hint.startswith("did you mean") else name
+        return f"{meant}: unknown option{'; ' if hint else ''}{hint}"
     if error["type"] == "missing":
-        return f"{dotted(path)}: is required"
+        return f"{name}: is required"
     option = known.at(path)
     reason = error.get("ctx", {}).get("error")
     if isinstance(reason, ValueError) and not isinstance(reason, Unfit):
-        return str(reason) if str(reason).startswith(dotted(path)) else f"{dotted(path)}: {reason}"
+        return str(reason) if str(reason).startswith(name) else f"{name}: {reason}"
     several = len(error["loc"]) > len(path) and known.at(error["loc"]) is None
     expected = "text, a number, true or false" if several else _expected(error)
-    return f"{dotted(path)}: {shown(written, option, known.secret(path))} will not do; it should be {expected}"
+    return f"{name}: {shown(written, option, known.secret(path))} will not do; it should be {expected}"
 
 
 def shown(written: Any, option: Option | None, secret: bool) -> str:

@@ -219,7 +219,7 @@ class Workers(Section):
 class Logging(Section):
     """What is written about the running server."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], Restart()] = "info"
     """Least important messages to write."""
     format: Annotated[Literal["auto", "json", "console"], Restart()] = "auto"
     """auto: console on a terminal, JSON lines elsewhere."""

@@ -61,7 +61,7 @@ def duration_text(value: float) -> str:
             return f"{value / _SECONDS[unit]:.0f}{unit}"
     if 0 < value < 1 and (value * 1000).is_integer():
         return f"{value * 1000:.0f}ms"
-    return f"{Decimal(repr(value)):f}s"
+    return f"{Decimal(repr(value)):f}s" if value else "0s"
 
 
 def size_text(value: int) -> str:
