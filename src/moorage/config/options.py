@@ -51,8 +51,7 @@ class Option:
         """The default as a file would say it; None for none and for required options."""
         if self.field.is_required() or self.section is not None:
             return None
-        kind: Any = Annotated[self.field.annotation, *self.field.metadata]
-        return TypeAdapter[Any](kind).dump_python(self.field.default, mode="json")
+        return TypeAdapter[Any](self.field.rebuild_annotation()).dump_python(self.field.default, mode="json")
 
     @property
     def environment(self) -> str | None:
