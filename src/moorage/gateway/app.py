@@ -40,8 +40,7 @@ class Gateway:
         self._launch = launch
         self._client = Client()
         self.metrics = GatewayMetrics()
-        output = open(launch.log_file, "ab", buffering=0) if launch.log_file else None  # noqa: SIM115 - closed by stop
-        self._lines = RequestLog(launch.log_style, output)
+        self._lines = RequestLog(launch.log_style, launch.log_file)
         self._follower = TableFollower(
             self._client,
             launch.controller,
@@ -67,7 +66,7 @@ class Gateway:
         await self._follower.start(TABLE_WAIT_S)
         launch = self._launch
         limits = Limits(launch.header_timeout_s, launch.body_timeout_s, launch.header_bytes)
-        private = private_app(self.metrics, lambda: self._settler.in_flight)
+        private = private_app(self.metrics, lambda: self.in_flight)
         listeners = [socket.socket(fileno=fd) for fd in launch.listen_fds]
         self._servers = [
             Server(private, [bind_unix(private_socket(launch.socket_dir, launch.index))]),
@@ -85,6 +84,14 @@ class Gateway:
         await self._follower.stop()
         await self._client.close()
         self._lines.close()
+
+    @property
+    def in_flight(self) -> int:
+        return self._settler.in_flight
+
+    def flush_log(self) -> None:
+        """Write the request lines that are waiting."""
+        self._lines.flush()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
@@ -104,7 +111,7 @@ class Gateway:
         self.metrics.waiting.labels(model).set_function(lambda: door.waiting)
 
     def _bind_gauges(self) -> None:
-        self.metrics.in_flight.set_function(lambda: self._settler.in_flight)
+        self.metrics.in_flight.set_function(lambda: self.in_flight)
         self.metrics.table_age.set_function(lambda: time.time() - (self._follower.updated_at or time.time()))
 
 

@@ -10,8 +10,10 @@ from moorage.wire.body import Fields
 from moorage.wire.names import Task
 from moorage.wire.table import ModelRow, TargetRow
 
-Phase = Literal["reading", "queued", "connecting", "prefill", "decode", "done"]
-"""Where a call is: names the phase in which a client left or a deadline ran out."""
+Phase = Literal["reading", "queued", "prefill", "decode", "done"]
+"""Where a call is: names the phase in which a client left or a deadline ran out.
+
+prefill lasts until the reply's first byte, so a call that does not stream never leaves it before it is done."""
 
 Outcome = Literal["ok", "error", "cancelled", "broken"]
 

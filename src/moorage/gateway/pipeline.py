@@ -116,13 +116,14 @@ class Pipeline:
 def read_call(call: Call, table: Table, content: bytes) -> ModelRow:
     """Read what the way of a call depends on. The engine judges the rest."""
     call.fields = fields = body.parse(content)
-    if call.surface is INVOCATIONS:
-        call.surface = decide(fields)
     surface = call.surface
+    if surface is INVOCATIONS:
+        call.surface = decide(fields)
+    needs_model, surface = surface.needs_model, call.surface
     call.asked = body.read(fields, "model", str, "")
     if call.asked:
         model = table.model(call.asked)
-    elif surface.needs_model or len(table.snapshot.models) != 1:
+    elif needs_model or len(table.snapshot.models) != 1:
         raise BadRequest("'model' is missing; GET /v1/models lists the names", param="model")
     else:
         model = next(iter(table.snapshot.models.values()))

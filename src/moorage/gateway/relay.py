@@ -57,7 +57,7 @@ class Relay:
     async def run(self, content: bytes) -> None:
         """Raises UpstreamError (`exchange.started` tells whether before the first byte) or what the engine refused."""
         call, target = self._call, self._target
-        call.phase = "connecting"
+        call.phase = "prefill"
         async with self._client.call(
             target.address,
             "POST",
@@ -67,7 +67,6 @@ class Relay:
             headers={"X-Request-Id": call.id},
             connect_timeout_s=self._settings.connect_timeout_s,
         ) as reply:
-            call.phase = "prefill"
             if reply.status != 200:
                 raise refusal(reply.status, await reply.read(), reply.headers.get("retry-after"))
             if call.stream:
@@ -99,14 +98,30 @@ class Relay:
         splitter = sse.EventSplitter()
         async for chunk in reply.chunks():
             self._deadline.touch()
-            kept = [edited for event in splitter.feed(chunk) if (edited := self._event(event)) is not None]
+            kept, failure = self._events(splitter.feed(chunk))
+            if failure is not None and not self._exchange.started:
+                raise failure
             if kept:
-                await self._forward(b"".join(kept))
+                await self._forward(kept)
+            if failure is not None:
+                raise failure
             if self._done:
                 self._call.phase = "done"
                 await self._exchange.end()
                 return
         raise UpstreamBroken("the engine's stream ended before it was complete")
+
+    def _events(self, events: list[bytes]) -> tuple[bytes, UpstreamError | None]:
+        """What of these the client gets, and the failure that cuts them short."""
+        kept: list[bytes] = []
+        for event in events:
+            try:
+                edited = self._event(event)
+            except UpstreamError as error:
+                return b"".join(kept), error
+            if edited is not None:
+                kept.append(edited)
+        return b"".join(kept), None
 
     async def _forward(self, content: bytes) -> None:
         call = self._call

@@ -16,11 +16,11 @@ def merge(texts: Mapping[str, str]) -> str:
     sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
     for process, text in texts.items():
         for family in text_string_to_metric_families(text):
+            if family.name.endswith("_created"):
+                continue
             families.setdefault(family.name, family)
             samples = sums.setdefault(family.name, {})
             for sample in family.samples:
-                if sample.name.endswith("_created"):
-                    continue
                 labels = dict(sample.labels)
                 if family.type not in _SUMMED:
                     labels["process"] = process

@@ -43,9 +43,11 @@ class RequestLine(Struct, kw_only=True):
 class RequestLog:
     """Buffers lines and writes them every 0.2 s, on a full buffer, and at `close`."""
 
-    def __init__(self, style: Literal["json", "console"], output: BinaryIO | None = None) -> None:
+    def __init__(self, style: Literal["json", "console"], path: str | None = None) -> None:
+        """Appends to the file `path`, or writes to stderr."""
         self._encode = msgspec.json.Encoder().encode if style == "json" else console_line
-        self._output = output or sys.stderr.buffer
+        self._file = open(path, "ab", buffering=0) if path else None  # noqa: SIM115 - closed by `close`
+        self._output: BinaryIO = self._file or sys.stderr.buffer
         self._lines: list[RequestLine] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -72,6 +74,8 @@ class RequestLog:
 
     def close(self) -> None:
         self.flush()
+        if self._file is not None:
+            self._file.close()
 
 
 def console_line(line: RequestLine) -> bytes:
