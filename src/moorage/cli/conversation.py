@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from moorage.cli.endpoint import Endpoint, check, said
+from moorage.cli.endpoint import Endpoint, check
 from moorage.errors import ModelNotFound, MoorageError, UpstreamBroken
 from moorage.http.client import Client, Reply
+from moorage.http.refusal import said
 from moorage.wire.sse import EventSplitter, data_of
 
 PATH = "/v1/chat/completions"
@@ -99,12 +100,7 @@ class Conversation:
 
     async def models(self) -> list[str]:
         """The names the server offers."""
-        listing = await self.endpoint.get(self.client, "/v1/models")
-        try:
-            rows: list[dict[str, Any]] = listing["data"]
-            return [row["id"] for row in rows if row.get("task") in (None, "generate")]
-        except (KeyError, TypeError, AttributeError):
-            raise UpstreamBroken(f"{self.endpoint.url}/v1/models does not answer as OpenAI's API does") from None
+        return await self.endpoint.chat_models(self.client)
 
     async def has(self, model: str) -> bool:
         """Whether the server knows the name, be it an alias."""

@@ -2,26 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from moorage.errors import UpstreamError, UpstreamUnreachable
+from moorage.http import refusal
 from moorage.http.client import Client, Reply
+from moorage.http.refusal import Refused
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-
-
-class Refused(UpstreamError):
-    """The server answered with an error; the message is its own."""
-
-    def __init__(self, message: str, answered: int) -> None:
-        super().__init__(message)
-        self.answered = answered
 
 
 P = ParamSpec("P")
@@ -44,6 +38,15 @@ class Endpoint:
             return json.loads(body)
         except ValueError:
             raise UpstreamError(f"{self.url}{path} does not answer with JSON; is it a Moorage?") from None
+
+    async def chat_models(self, client: Client) -> list[str]:
+        """The names of the models to chat with, in the server's order."""
+        listing = await self.get(client, "/v1/models")
+        try:
+            rows: list[dict[str, Any]] = listing["data"]
+            return [row["id"] for row in rows if row.get("task") in (None, "generate")]
+        except (KeyError, TypeError, AttributeError):
+            raise UpstreamError(f"{self.url}/v1/models does not answer as OpenAI's API does") from None
 
 
 def options(command: Callable[P, R]) -> Callable[P, R]:
@@ -88,24 +91,13 @@ def normal(url: str) -> str:
 
 
 async def check(reply: Reply) -> None:
-    """Raises Refused with the server's own words for a reply that is an error."""
-    if reply.status < 400:
-        return
-    body = await reply.read()
-    hint = "; give a key by --api-key or MOORAGE_API_KEY" if reply.status == 401 else ""
-    raise Refused(f"{said(body) or f'the server answered {reply.status}'}{hint}", reply.status)
-
-
-def said(body: bytes) -> str:
-    """The message in an error body of OpenAI's shape, else the start of the text."""
+    """Raises Refused with the server's own words, and what to do about a missing key."""
     try:
-        value: Any = json.loads(body)
-    except ValueError:
-        return body[:300].decode(errors="replace").strip()
-    error: Any = cast("Mapping[str, Any]", value).get("error") if isinstance(value, dict) else None
-    if isinstance(error, dict):
-        error = cast("Mapping[str, Any]", error).get("message")
-    return error if isinstance(error, str) else body[:300].decode(errors="replace")
+        await refusal.check(reply)
+    except Refused as refused:
+        if refused.answered != 401:
+            raise
+        raise Refused(f"{refused.message}; give a key by --api-key or MOORAGE_API_KEY", 401) from refused
 
 
 @contextmanager

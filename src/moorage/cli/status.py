@@ -13,6 +13,7 @@ from moorage.cli.output import console, json_option, print_json, print_table
 from moorage.cli.terminal import age, harmless, size
 from moorage.errors import MoorageError
 from moorage.http.client import Client
+from moorage.http.refusal import Refused
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -60,7 +61,7 @@ async def look(client: Client, where: at.Endpoint) -> dict[str, Any]:
     """`/api/v1/status`; while its controller is away, what the gateway itself knows, with a note that says so."""
     try:
         return await where.get(client, "/api/v1/status")
-    except at.Refused as refused:
+    except Refused as refused:
         if refused.answered not in (502, 503, 504):
             raise
         note = f"only what the gateway knows: {refused.message}"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from moorage.wire.names import ReplicaState
@@ -74,28 +74,32 @@ class Restarts:
     failed_starts: int = 0
     """In a row: a start that reached ready ends the row."""
     quick_used: bool = False
+    backoff_s: float = BACKOFF_S
 
     def start_failed(self) -> "tuple[Restarts, float | None]":
         """After a start that never became ready. The delay is None when it is not to be tried again."""
         failed = self.failed_starts + 1
-        after = Restarts(step=self.step + 1, failed_starts=failed, quick_used=self.quick_used)
-        return after, None if failed >= FAILED_STARTS_MAX else backoff_s(self.step)
+        after = replace(self, step=self.step + 1, failed_starts=failed)
+        return after, None if failed >= FAILED_STARTS_MAX else self.delay_s
 
     def delayed(self) -> "tuple[Restarts, float]":
         """After something that heals without us, like a network away: waits longer each time, but never stops."""
-        return Restarts(self.step + 1, self.failed_starts, self.quick_used), backoff_s(self.step)
+        return replace(self, step=self.step + 1), self.delay_s
 
     def crashed(self, ready_for_s: float) -> "tuple[Restarts, float]":
         """After an engine that had been ready for so long ended by itself."""
-        if ready_for_s >= STEADY_S:
-            return Restarts(quick_used=True), QUICK_RETRY_S
-        if not self.quick_used:
-            return Restarts(step=self.step, quick_used=True), QUICK_RETRY_S
-        return Restarts(step=self.step + 1, quick_used=True), backoff_s(self.step)
+        calm = self.forgotten() if ready_for_s >= STEADY_S else self
+        if not calm.quick_used:
+            return replace(calm, failed_starts=0, quick_used=True), QUICK_RETRY_S
+        return replace(calm, failed_starts=0, step=calm.step + 1), calm.delay_s
 
+    def forgotten(self) -> "Restarts":
+        """A clean slate: something changed."""
+        return Restarts(backoff_s=self.backoff_s)
 
-def backoff_s(step: int) -> float:
-    return min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(step, 16))
+    @property
+    def delay_s(self) -> float:
+        return min(BACKOFF_MAX_S, self.backoff_s * 2.0 ** min(self.step, 16))
 
 
 _NOT_THE_ENGINE = frozenset({"aliases", "replicas", "queue_size", "max_output_tokens", "start_timeout"})

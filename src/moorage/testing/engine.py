@@ -60,7 +60,11 @@ def main() -> int:
     if options.fail:
         sys.stderr.write(options.fail + "\n")
         return 1
-    asyncio.run(serve(options))
+    try:
+        asyncio.run(serve(options))
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {options.uds or options.port}: {error.strerror}\n")
+        return 1
     return 0
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MARKER = "MOORAGE_REPLICA_DIR"
 """In the environment of a keeper, its engine and all they start: the replica's directory."""
 
+_WANTED = {"keeper_pid", "keeper_started", "engine_pid", "engine_started", "pgid", "boot_id", "generation"}
+
 
 def boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -43,10 +45,9 @@ def recorded_identity(directory: str) -> dict[str, Any] | None:
     try:
         with open(os.path.join(directory, "identity.json"), "rb") as file:
             identity: Any = json.load(file)
-    except (OSError, ValueError):
+        return identity if set(identity) >= _WANTED else None
+    except (OSError, ValueError, TypeError):  # not there, not JSON, not an object
         return None
-    wanted = {"keeper_pid", "keeper_started", "engine_pid", "engine_started", "pgid", "boot_id", "generation"}
-    return identity if wanted <= set(identity) else None
 
 
 def read_identity(directory: str) -> dict[str, Any] | None:

@@ -18,8 +18,9 @@ import socket
 import sys
 import time
 
-from moorage.worker import logfile, process
+from moorage.worker import process
 from moorage.worker.identity import boot_id, start_time
+from moorage.worker.logfile import Log
 
 TYPE_CHECKING = False  # typing itself would cost every keeper 0.8 MB
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ LAPSE_GRACE_S = 0.5
 LINGER_S = 5.0
 """How long the exit can be asked for when nobody has acknowledged it."""
 CHECK_LOG_S = 10.0
+PIPE_BYTES = 1024 * 1024
+"""So that an engine need not wait for a keeper that gets no processor for a while."""
 MAX_LINE_BYTES = 4096
 MAX_CONNECTIONS = 16
 
@@ -40,15 +43,13 @@ class Keeper:
         self.argv: list[str] = launch["argv"]
         self.env: dict[str, str] = launch["env"]
         self.cwd: str = launch["cwd"]
-        self.log_path: str = launch["log"]
-        self.log_max_bytes: int = launch["log_max_bytes"]
-        self.log_keep: int = launch["log_keep"]
+        self.log = Log(launch["log"], launch["log_max_bytes"], launch["log_keep"])
         self.generation: int = launch["generation"]
         self.stop_grace_s: float = launch["stop_grace_s"]
         self.remove: list[str] = launch["remove"]
         self.lease_until: float = time.monotonic() + launch["lease_s"]
-        self.log = -1
         self.engine = 0
+        self.output = -1
         self.exit: tuple[int | None, int | None] | None = None
         self.exited = False
         self.by = "itself"
@@ -72,6 +73,8 @@ class Keeper:
                         self._accept(listener)
                     elif descriptor == wake.fileno():
                         self._woken(wake.recv(64))
+                    elif descriptor == self.output:
+                        self._copy_output()
                     else:
                         self._hear(descriptor)
                 self._tend()
@@ -105,10 +108,11 @@ class Keeper:
         return listener
 
     def _start(self) -> None:
-        self.log = logfile.open_log(self.log_path)
-        logfile.rotate(self.log, self.log_path, self.log_max_bytes, self.log_keep)
-        logfile.write_header(self.log, self.generation, self.argv)
-        self.engine = process.spawn(self.argv, self.env, self.cwd, self.log)
+        self.log.header(self.generation, self.argv)
+        self.output, output = process.open_pipe(PIPE_BYTES)
+        self.engine = process.spawn(self.argv, self.env, self.cwd, output)
+        os.close(output)
+        self.poll.register(self.output, select.POLLIN)
         identity = {
             "keeper_pid": os.getpid(),
             "keeper_started": start_time(os.getpid()),
@@ -154,7 +158,7 @@ class Keeper:
                 self._end("lease", LAPSE_GRACE_S)
         if now >= self.log_check_at:
             self.log_check_at = now + CHECK_LOG_S
-            logfile.rotate(self.log, self.log_path, self.log_max_bytes, self.log_keep)
+            self.log.check()
 
     def _finish(self) -> None:
         """The engine has ended: so does everything it left behind, and only then is the exit told."""
@@ -164,6 +168,8 @@ class Keeper:
         if process.reap(keep=self.engine):
             return
         os.waitpid(self.engine, 0)
+        while self._copy_output():  # its last words, before anyone is told to read them
+            continue
         self.killing = False
         self.exited = True
         # Nobody will ask after a lapse or a signal to the keeper itself.
@@ -186,6 +192,22 @@ class Keeper:
             if self.exited:
                 self.linger_until = time.monotonic()
             self._end("signal", self.stop_grace_s)
+
+    def _copy_output(self) -> bool:
+        """Some of what the engine wrote, to the log. False when there is nothing."""
+        if self.output < 0:
+            return False
+        try:
+            data = os.read(self.output, PIPE_BYTES)
+        except BlockingIOError:
+            return False
+        if data:
+            self.log.write(data)
+        else:  # every writer is gone, or closed it
+            self.poll.unregister(self.output)
+            os.close(self.output)
+            self.output = -1
+        return bool(data)
 
     def _accept(self, listener: socket.socket) -> None:
         try:

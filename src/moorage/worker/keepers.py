@@ -52,8 +52,12 @@ class Exit:
     signal: int | None
     by: str
     """itself, stop, lease, signal (to the keeper), keeper (it died, and the engine with it)."""
+    detail: str = ""
+    """A dying keeper's own words."""
 
     def __str__(self) -> str:
+        if self.detail:
+            return f"its keeper process failed, and the engine ended with it: {self.detail}"
         if self.by == "keeper":
             return "its keeper process was killed, and the engine with it"
         why = {"lease": " because its worker did not renew the lease", "signal": " because its keeper was told to end"}
@@ -86,20 +90,30 @@ class KeeperLink:
     async def start(cls, directory: Path, order: KeeperOrder) -> Self:
         """Start a keeper and its engine. Raises EngineError where the keeper cannot do its work, and says why."""
         await asyncio.to_thread(_write_launch, directory, order)
-        pid = await asyncio.to_thread(_spawn, directory)
+        pid = _spawn(directory)  # at once, not in a thread: whoever is cancelled here has to know what to end
+        met = False
+        try:
+            link = await cls._meet(directory, order.lease_s, pid)
+            met = True
+            return link
+        finally:
+            if not met:
+                _kill(pid)
+                await _reap(pid)
+
+    @classmethod
+    async def _meet(cls, directory: Path, lease_s: float, pid: int) -> Self:
+        """The first connection to a keeper that has just been started."""
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while time.monotonic() < deadline:
-            link = await cls._connect(directory, order.lease_s)
+            link = await cls._connect(directory, lease_s)
             if link is not None:
                 link._keeper_pid = pid
                 return link
             if _reaped(pid):
-                raise EngineError(f"the keeper could not start: {_last_line(directory / 'keeper.err')}")
+                raise EngineError(f"the keeper could not start: {_said(directory)}")
             await asyncio.sleep(0.01)
-        os.kill(pid, signal.SIGKILL)
-        await _reap(pid)
-        said = _last_line(directory / "keeper.err")
-        raise EngineError(f"the keeper did not answer within {CONNECT_TIMEOUT_S:g} s: {said}")
+        raise EngineError(f"the keeper did not answer within {CONNECT_TIMEOUT_S:g} s: {_said(directory)}")
 
     @classmethod
     async def adopt(cls, directory: Path, lease_s: float) -> Self | None:
@@ -163,7 +177,8 @@ class KeeperLink:
             state = json.loads(line) if line.endswith(b"\n") else None
         if not self.exited.done():
             await asyncio.to_thread(kill_replica, self.directory)
-            self.exited.set_result(Exit(None, None, "keeper"))
+            detail = await asyncio.to_thread(_last_line, self.directory / "keeper.err")
+            self.exited.set_result(Exit(None, None, "keeper", detail))
         if self._keeper_pid is not None:
             await _reap(self._keeper_pid)
 
@@ -200,6 +215,12 @@ def _reaped(pid: int) -> bool:
         return True
 
 
+def _kill(pid: int) -> None:
+    """A child: where it has ended and was collected already, its number may be someone else's."""
+    if not _reaped(pid):
+        os.kill(pid, signal.SIGKILL)
+
+
 async def _reap(pid: int) -> None:
     """Collect a child that has ended or is about to: it closed its socket."""
     for _ in range(250):
@@ -208,12 +229,16 @@ async def _reap(pid: int) -> None:
         await asyncio.sleep(0.02)
 
 
+def _said(directory: Path) -> str:
+    return _last_line(directory / "keeper.err") or "it said nothing"
+
+
 def _last_line(path: Path) -> str:
     try:
         lines = path.read_text(errors="replace").strip().splitlines()
     except OSError:
-        lines = []
-    return lines[-1][:500] if lines else "it said nothing"
+        return ""
+    return lines[-1][:500] if lines else ""
 
 
 def _signal_name(number: int) -> str:

@@ -83,7 +83,8 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
         order=order,
         fingerprint=fingerprint(order.model),
         generation=generation,
-        engine=engine.name if spec.engine == "auto" else spec.engine,
+        engine=engine.name,
+        adapter=engine.name if spec.engine == "auto" else spec.engine,
         facts=facts,
         launch=launch,
         why=(*choice.why, *launch.why),
@@ -109,7 +110,7 @@ async def adopt_engine(berth: Berth, record: Record) -> Running | None:
     if link.generation != record.generation:
         await link.close()
         return None
-    spec = ModelSpec.model_validate(record.order.model).model_copy(update={"engine": record.engine})
+    spec = ModelSpec.model_validate(record.order.model).model_copy(update={"engine": record.adapter})
     choice = await asyncio.to_thread(choose, spec, record.facts, berth.machine)
     return Running(record=record, engine=choice.engine, link=link)
 

@@ -4,6 +4,7 @@ Standard library only, one thread: the keeper lives with it.
 """
 
 import ctypes
+import fcntl
 import os
 import signal
 
@@ -24,6 +25,17 @@ def close_inherited() -> None:
                 os.close(int(name))
             except OSError:  # the directory's own descriptor, closed by now
                 continue
+
+
+def open_pipe(size_bytes: int) -> tuple[int, int]:
+    """A pipe whose reading end never blocks, as large as the system allows up to `size_bytes`."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(reader, False)
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, size_bytes)
+    except OSError:  # more than this user may have: the usual size does, too
+        return reader, writer
+    return reader, writer
 
 
 def spawn(argv: list[str], env: dict[str, str], cwd: str, output: int) -> int:

@@ -19,7 +19,8 @@ class Record(Struct, frozen=True, kw_only=True):
     fingerprint: str
     generation: int
     engine: str
-    """The adapter's name, or the `package.module:attribute` it was loaded by."""
+    adapter: str
+    """What the engine is loaded by: its name, or `package.module:attribute`."""
     facts: ModelFacts
     launch: Launch
     """Without environment and files: those were for the start."""

@@ -54,7 +54,7 @@ class Replica:
         self._running: Running | None = None
         self._last: Record | None = None
         """Of the latest engine, whether it still runs or not."""
-        self._restarts = Restarts()
+        self._restarts = Restarts(backoff_s=berth.settings.backoff_s)
         self._restarted = 0
         self._watched: Path | None = None
         self._nudge = asyncio.Event()
@@ -76,7 +76,7 @@ class Replica:
         if fingerprint(order.model) != fingerprint(old.model):
             self._replan.set()
         elif order.attempt > old.attempt:
-            self._restarts = Restarts()
+            self._restarts = self._restarts.forgotten()
             self._nudge.set()
 
     async def stop(self, grace_s: float) -> None:
@@ -115,7 +115,7 @@ class Replica:
             await self._put_down("no longer ordered" if stopping else "its model's settings changed")
             if stopping:
                 return
-            self._restarts, self._restarted = Restarts(), 0
+            self._restarts, self._restarted = self._restarts.forgotten(), 0
 
     async def _live(self) -> None:
         while True:
@@ -250,7 +250,7 @@ class Replica:
                 self._nudge.clear()
                 return
             if await asyncio.to_thread(_signature, self._watched) != before:
-                self._restarts = Restarts()
+                self._restarts = self._restarts.forgotten()
                 return
 
     async def _put_down(self, reason: str) -> None:

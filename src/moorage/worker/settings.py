@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from moorage.core.replica import BACKOFF_S
 from moorage.wire.control import Progress
 
 Fetch = Callable[[str, str | None, Callable[[Progress], None] | None], Awaitable[Path]]
@@ -26,5 +27,7 @@ class WorkerSettings:
     """How long engines outlive a worker that is gone."""
     drain_s: float = 30.0
     """How long calls in flight may go on when a replica is to stop."""
+    backoff_s: float = BACKOFF_S
+    """Before the first retry of a failed start; doubled each time."""
     probe_timeout_s: float = 30.0
     """Longest single readiness call."""

@@ -17,7 +17,7 @@ from tests.integration.gateway.harness import MODEL, Harness, chat, target
 BEFORE_THE_FIRST_BYTE = [
     "reset", "truncate", "garbage", "reset after=0", "truncate after=0", "503", "500", "429", "json",
 ]  # fmt: skip
-AFTER_THE_FIRST_BYTE = ["reset after=3", "truncate after=3", "undone", "error", "stall after=3"]
+AFTER_THE_FIRST_BYTE = ["reset after=3", "truncate after=3", "undone", "error after=3", "stall after=3"]
 
 
 async def until(condition: Any, timeout_s: float = 3.0) -> None:

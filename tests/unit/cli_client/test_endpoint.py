@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from moorage.cli.endpoint import endpoint, normal, said
+from moorage.cli.endpoint import endpoint, normal
 
 
 @pytest.mark.parametrize(
@@ -35,19 +35,3 @@ def test_a_key_that_cannot_be_sent(key: str) -> None:
 
 def test_a_key_read_from_a_file_may_end_its_line() -> None:
     assert endpoint("localhost", "sk-1\n").api_key == "sk-1"
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b'{"error":{"message":"too long"}}', "too long"),
-        (b'{"error":"no"}', "no"),
-        (b"<html>bad gateway", "<html>bad gateway"),
-        (b"", ""),
-        (b"[1]", "[1]"),
-        (b'{"error":{}}', '{"error":{}}'),
-        (b"\xff", "\ufffd"),
-    ],
-)
-def test_what_an_error_says(body: bytes, words: str) -> None:
-    assert said(body) == words

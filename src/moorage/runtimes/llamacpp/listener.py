@@ -45,12 +45,13 @@ class Listener:
     async def close(self) -> None:
         await self._client.close()
 
-    async def info(self) -> ModelInfo:
+    async def info(self, context: int) -> ModelInfo:
+        """`context` is what was asked for; the library rounds it up."""
         props = await self._call("GET", "/props")
         models = await self._call("GET", "/v1/models")
         meta = models["data"][0]["meta"]
         return ModelInfo(
-            context=int(props["default_generation_settings"]["n_ctx"]),
+            context=min(context, int(props["default_generation_settings"]["n_ctx"])),
             vocabulary=int(meta["n_vocab"]),
             embedding_length=int(meta["n_embd"]),
             supports_tools=bool(props.get("chat_template_caps", {}).get("supports_tools")),

@@ -116,7 +116,7 @@ async def _answer(settings: LlamaCppSettings, library: "Library", listening: soc
     listener = Listener(library)
     caller = Caller(library, Slots(settings.slots))
     try:
-        info = await listener.info()
+        info = await listener.info(settings.context)
         app = App(settings, info, caller, listener, Metrics(caller), library.fingerprint)
         server = _server(app, settings.grace_s)
         loop = asyncio.get_running_loop()
