@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,15 +13,17 @@ import moorage
 from moorage.cli import endpoint as at
 from moorage.cli.output import err_console, fail, print_table, warn
 from moorage.errors import UpstreamUnreachable
-from moorage.http.client import Client
 from moorage.serve.bench import Bench, Side, Workload
 from moorage.serve.bench_report import Pairs, Row, SideReport, as_json, compare, of_side
+
+if TYPE_CHECKING:
+    from moorage.http.client import Client
 
 BUSY_SHARE = 0.7
 """Above so much of a core, the generator itself may be what is measured."""
 
 
-@click.command()
+@click.command(context_settings={"show_default": True})
 @click.option(
     "--url",
     "urls",
@@ -69,6 +71,8 @@ def bench(urls: tuple[str, ...], keys: tuple[str, ...], models: tuple[str, ...],
     processor time a call, and 5 to 25 µs a streamed token (95 µs where each one wakes it from sleep); the report warns
     when it used so much of a core that it may have measured itself.
     """
+    from moorage.http.client import Client
+
     wheres = _wheres(urls, keys)
     if len(models) > len(wheres):
         raise click.BadParameter("more models than servers", param_hint="--model")
@@ -101,7 +105,7 @@ def _wheres(urls: Sequence[str], keys: Sequence[str]) -> list[at.Endpoint]:
     return [at.endpoint(url, _nth(keys, index) or "") for index, url in enumerate(urls)]
 
 
-async def _sides(client: Client, wheres: list[at.Endpoint], models: Sequence[str]) -> list[Side]:
+async def _sides(client: "Client", wheres: list[at.Endpoint], models: Sequence[str]) -> list[Side]:
     sides: list[Side] = []
     for index, where in enumerate(wheres):
         model = _nth(models, index)
@@ -119,7 +123,7 @@ def _nth(values: Sequence[str], index: int) -> str | None:
     return values[min(index, len(values) - 1)] if values else None
 
 
-def _run(runner: asyncio.Runner, one: Bench, client: Client) -> bool:
+def _run(runner: asyncio.Runner, one: Bench, client: "Client") -> bool:
     """True when the user broke it off."""
     try:
         with _progress(one.calls) as on_call:

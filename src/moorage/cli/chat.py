@@ -13,7 +13,6 @@ from moorage.cli import endpoint as at
 from moorage.cli.conversation import Conversation
 from moorage.cli.terminal import harmless
 from moorage.errors import MoorageError, NotFound
-from moorage.http.client import Client
 
 HELP = """\
 /model [NAME]    switch to another model, or say which it is
@@ -43,6 +42,8 @@ def chat(
     In a terminal it is a conversation; /help lists what it understands. With -p, or with text piped in, it answers
     once: stdout then holds the answer and nothing else.
     """
+    from moorage.http.client import Client
+
     where = at.endpoint(url, api_key)
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read()

@@ -5,14 +5,16 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from moorage.cli.endpoint import Endpoint, check
 from moorage.errors import ModelNotFound, MoorageError, UpstreamBroken
-from moorage.http.client import Client, Reply
 from moorage.http.refusal import said
 from moorage.wire.sse import EventSplitter, data_of
+
+if TYPE_CHECKING:
+    from moorage.http.client import Client, Reply
 
 PATH = "/v1/chat/completions"
 
@@ -41,7 +43,7 @@ class Answer:
 class Conversation:
     """The messages so far. A question enters them with its answer, also with one cut short by the user."""
 
-    client: Client
+    client: "Client"
     endpoint: Endpoint
     model: str
     system: str = ""
@@ -83,7 +85,7 @@ class Conversation:
             if whole or answer.text:
                 self.messages += [question, {"role": "assistant", "content": answer.text}]
 
-    async def _pieces(self, reply: Reply, answer: Answer) -> AsyncGenerator[str]:
+    async def _pieces(self, reply: "Reply", answer: Answer) -> AsyncGenerator[str]:
         if not reply.content_type.startswith("text/event-stream"):
             answer.body = await reply.read()
             yield _read(answer, answer.body, "message")

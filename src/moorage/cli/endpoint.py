@@ -5,15 +5,17 @@ import json
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from moorage.errors import UpstreamError, UpstreamUnreachable
 from moorage.http import refusal
-from moorage.http.client import Client, Reply
 from moorage.http.refusal import Refused
+
+if TYPE_CHECKING:
+    from moorage.http.client import Client, Reply
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -29,7 +31,7 @@ class Endpoint:
     url: str
     api_key: str = ""
 
-    async def get(self, client: Client, path: str, *, timeout_s: float = 10.0) -> Any:
+    async def get(self, client: "Client", path: str, *, timeout_s: float = 10.0) -> Any:
         """The JSON at `path`. Raises what `plainly` turns into a message."""
         async with client.call(self.url, "GET", path, token=self.api_key, timeout_s=timeout_s) as reply:
             await check(reply)
@@ -39,7 +41,7 @@ class Endpoint:
         except ValueError:
             raise UpstreamError(f"{self.url}{path} does not answer with JSON; is it a Moorage?") from None
 
-    async def chat_models(self, client: Client) -> list[str]:
+    async def chat_models(self, client: "Client") -> list[str]:
         """The names of the models to chat with, in the server's order."""
         listing = await self.get(client, "/v1/models")
         try:
@@ -90,7 +92,7 @@ def normal(url: str) -> str:
     return url
 
 
-async def check(reply: Reply) -> None:
+async def check(reply: "Reply") -> None:
     """Raises Refused with the server's own words, and what to do about a missing key."""
     try:
         await refusal.check(reply)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
@@ -10,7 +10,9 @@ import click
 from moorage.cli import endpoint as at
 from moorage.cli.terminal import harmless
 from moorage.errors import MoorageError, NotFound
-from moorage.http.client import Client
+
+if TYPE_CHECKING:
+    from moorage.http.client import Client
 
 LINE_BYTES_MAX = 1 << 20
 """A longer line is shown in parts."""
@@ -31,6 +33,8 @@ def logs(name: str | None, url: str, api_key: str, follow: bool, tail: int) -> N
 
 
 async def _show(where: at.Endpoint, name: str | None, *, follow: bool, tail: int) -> None:
+    from moorage.http.client import Client
+
     async with Client() as client:
         seen = await where.get(client, "/api/v1/status")
         replicas = chosen(seen, name)
@@ -68,7 +72,7 @@ def chosen(seen: dict[str, Any], name: str | None) -> list[str]:
     return found
 
 
-async def _labelled(client: Client, where: at.Endpoint, id: str, width: int, *, follow: bool, tail: int) -> bool:
+async def _labelled(client: "Client", where: at.Endpoint, id: str, width: int, *, follow: bool, tail: int) -> bool:
     """Copy one of several logs; True where it could not be read, which keeps no other from being shown."""
     try:
         await _copy(client, where, id, f"{id.ljust(width)} | ", follow=follow, tail=tail)
@@ -78,7 +82,7 @@ async def _labelled(client: Client, where: at.Endpoint, id: str, width: int, *, 
     return False
 
 
-async def _copy(client: Client, where: at.Endpoint, id: str, label: str, *, follow: bool, tail: int) -> None:
+async def _copy(client: "Client", where: at.Endpoint, id: str, label: str, *, follow: bool, tail: int) -> None:
     path = f"/api/v1/replicas/{quote(id, safe='')}/log?tail={tail}" + ("&follow=true" if follow else "")
     async with client.call(where.url, "GET", path, token=where.api_key) as reply:
         await at.check(reply)

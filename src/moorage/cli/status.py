@@ -12,11 +12,12 @@ from moorage.cli import endpoint as at
 from moorage.cli.output import console, json_option, print_json, print_table
 from moorage.cli.terminal import age, harmless, size
 from moorage.errors import MoorageError
-from moorage.http.client import Client
 from moorage.http.refusal import Refused
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from moorage.http.client import Client
 
 Row = Mapping[str, Any]
 
@@ -53,11 +54,13 @@ def status(url: str, api_key: str, as_json: bool, watch: bool) -> None:
 
 
 async def _once(where: at.Endpoint) -> dict[str, Any]:
+    from moorage.http.client import Client
+
     async with Client() as client:
         return await look(client, where)
 
 
-async def look(client: Client, where: at.Endpoint) -> dict[str, Any]:
+async def look(client: "Client", where: at.Endpoint) -> dict[str, Any]:
     """`/api/v1/status`; while its controller is away, what the gateway itself knows, with a note that says so."""
     try:
         return await where.get(client, "/api/v1/status")
@@ -75,6 +78,8 @@ async def look(client: Client, where: at.Endpoint) -> dict[str, Any]:
 
 async def _watch(where: at.Endpoint) -> None:
     from rich.live import Live
+
+    from moorage.http.client import Client
 
     async with Client() as client:
         seen = await look(client, where)

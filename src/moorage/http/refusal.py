@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from moorage.errors import UpstreamError
-from moorage.http.client import Reply
+
+if TYPE_CHECKING:
+    from moorage.http.client import Reply
 
 SHOWN_BYTES = 300
 
@@ -18,7 +20,7 @@ class Refused(UpstreamError):
         self.answered = answered
 
 
-async def check(reply: Reply) -> None:
+async def check(reply: "Reply") -> None:
     """Raises Refused, with the server's own words, for a reply that is an error."""
     if reply.status >= 400:
         body = await reply.read()

@@ -10,14 +10,16 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from moorage.errors import MoorageError, UpstreamBroken
-from moorage.http.client import Client, Reply
 from moorage.http.refusal import Refused, check, said
 from moorage.wire.sse import EventSplitter, data_of
+
+if TYPE_CHECKING:
+    from moorage.http.client import Client, Reply
 
 PATH = "/v1/chat/completions"
 TOKENS_PER_WORD = 1.3
@@ -136,7 +138,7 @@ class Bench:
         """How many `run` makes and reports to `on_call`."""
         return len(self.sides) * (self.workload.warmup + self.workload.rounds * self.workload.requests)
 
-    async def run(self, client: Client, on_call: Callable[[], None] = lambda: None) -> None:
+    async def run(self, client: "Client", on_call: Callable[[], None] = lambda: None) -> None:
         """Raises MoorageError when the first server refuses a call, or one fails every call of its warm-up."""
         self._on_call = on_call
         await self._calibrate(client)
@@ -153,7 +155,7 @@ class Bench:
                 await self._round(client, one, self.workload.requests)
                 one.complete = True
 
-    async def _round(self, client: Client, one: Round, requests: int) -> None:
+    async def _round(self, client: "Client", one: Round, requests: int) -> None:
         began, cpu = time.perf_counter(), time.process_time()
         numbers = iter(range(requests))
         try:
@@ -164,13 +166,13 @@ class Bench:
             one.wall_s = time.perf_counter() - began
             one.cpu_s = time.process_time() - cpu
 
-    async def _client(self, client: Client, one: Round, numbers: Iterator[int]) -> None:
+    async def _client(self, client: "Client", one: Round, numbers: Iterator[int]) -> None:
         for number in numbers:
             prompt = self._prompt(f"{self.workload.seed}/{one.side}/{one.number}/{number}")
             one.samples.append(await self._call(client, self.sides[one.side], prompt))
             self._on_call()
 
-    async def _call(self, client: Client, side: Side, prompt: str) -> Sample:
+    async def _call(self, client: "Client", side: Side, prompt: str) -> Sample:
         """One measured call; what goes wrong is in the sample."""
         body = self._body(side, prompt, self.workload.output_tokens, stream=self.workload.stream)
         sample = Sample()
@@ -211,7 +213,7 @@ class Bench:
         own = random.Random(key).choices(WORDS, k=self._words - len(shared))
         return " ".join([*shared, *own])
 
-    async def _calibrate(self, client: Client) -> None:
+    async def _calibrate(self, client: "Client") -> None:
         """Find how many words make the wanted prompt, from two prompts whose length the server tells."""
         side = self.sides[0]
         wanted = self.workload.prompt_tokens
@@ -233,7 +235,7 @@ class Bench:
         self.prompt_is_calibrated = True
 
 
-async def _read_stream(reply: Reply, sample: Sample, began: float) -> None:
+async def _read_stream(reply: "Reply", sample: Sample, began: float) -> None:
     splitter = EventSplitter()
     last = 0.0
     async for piece in reply.chunks():
