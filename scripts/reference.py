@@ -41,7 +41,7 @@ def _command(command: click.Command, name: str, parent: click.Context | None) ->
     yield f"```\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
     yield _plain_help(command)
     if rows := list(_parameters(command, context)):
-        yield _table(("option", "", "default"), rows)
+        yield _table(("option", ""), rows)
     if isinstance(command, click.Group):
         for sub in command.list_commands(context):
             found = command.get_command(context, sub)
@@ -54,17 +54,11 @@ def _plain_help(command: click.Command) -> str:
     return "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in text.strip().split("\n\n"))
 
 
-def _parameters(command: click.Command, context: click.Context) -> Iterator[tuple[str, str, str]]:
+def _parameters(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
     for parameter in command.get_params(context):
-        if not isinstance(parameter, click.Option) or parameter.hidden or parameter.name == "help":
-            continue
         record = parameter.get_help_record(context)
-        if record is None:
-            continue
-        about = re.sub(r"\s*\[[^\[\]]*\]$", "", record[1]) if parameter.show_default else record[1]
-        default: Any = parameter.to_info_dict()["default"]
-        trivial = default is None or default is False or callable(default) or default in ((), [], "")
-        yield f"`{record[0]}`", about, "" if trivial or parameter.is_flag else f"`{default}`"
+        if record is not None and "--help" not in parameter.opts:
+            yield f"`{record[0]}`", re.sub(r"\s{2,}", " ", record[1])
 
 
 # The configuration

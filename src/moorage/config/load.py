@@ -157,12 +157,12 @@ class _Loading:
             return [self._filled(item, (*path, position)) for position, item in enumerate(value)]
         if not isinstance(value, str) or "$" not in value:
             return value
-        result = interpolate(value, self._environment, secret=self._known.secret(path))
+        result = interpolate(value, self._environment, secret=self._known.secret(self._in_tree(path)))
         for problem in result.problems:
-            self._problem(path, f"{self._known.name(path)}: {problem}")
+            self._problem(path, f"{self._known.name(self._in_tree(path))}: {problem}")
             self._unfilled.add(path)
         if result.from_file:
-            self._hidden.add(dotted(path))
+            self._hidden.add(dotted(self._in_tree(path)))
         return result.text
 
     def _environment_layer(self) -> Iterator[tuple[Path, str, Any]]:
@@ -222,6 +222,12 @@ class _Loading:
             return None
 
     # Where things are said
+
+    def _in_tree(self, path: Path) -> Path:
+        """The path in the tree of a value that the file has at `path`."""
+        if path[:1] == ("models",) and is_list(at(self._document.data, ("models",))):
+            return ("models", "local", *path[1:])
+        return path
 
     def _in_document(self, path: Path) -> Path:
         """The path of a value as the file has it, before shorthands were spelled out."""

@@ -20,7 +20,7 @@ def default_cache_dir(environ: Mapping[str, str] | None = None) -> Path:
 def _place(option: str, own: str, xdg: str, below_home: str, environ: Mapping[str, str] | None) -> Path:
     environ = os.environ if environ is None else environ
     if environ.get(own):
-        return Path(environ[own])
+        return Path(environ[own]).expanduser().absolute()
     # The XDG specification: a relative path is invalid and ignored.
     if os.path.isabs(environ.get(xdg, "")):
         return Path(environ[xdg]) / "moorage"

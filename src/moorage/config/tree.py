@@ -22,11 +22,11 @@ def _positive(value: Any) -> Any:
     return value
 
 
-def _home(path: Path) -> Path:
+def _whole(path: Path) -> Path:
     try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise Unfit(str(path), "a path with a known home folder") from error
+        return path.expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise Unfit(str(path), "a path below a known home or current folder") from error
 
 
 def _sendable(secret: SecretStr) -> SecretStr:
@@ -44,7 +44,7 @@ def _bindable(host: str) -> str:
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Timeout = Annotated[Duration, BeforeValidator(_positive)]
-Place = Annotated[Path, AfterValidator(_home)]
+Place = Annotated[Path, AfterValidator(_whole)]
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", re.IGNORECASE | re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _LONGEST_S = 1e9
@@ -30,12 +30,17 @@ def seconds(value: Any) -> float:
     elif re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
         number = float(text)
     elif re.fullmatch(rf"({_DURATION.pattern})+", text, re.ASCII):
-        number = sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION.findall(text))
+        number = sum(_part_s(float(amount), unit) for amount, unit in _DURATION.findall(text))
     else:
         raise Unfit(value, "a duration; write it like 30s, 5m, 1h30m or 500ms")
     if not 0 <= number < _LONGEST_S:
         raise Unfit(value, "a duration from 0 to 30 years; write it like 30s, 5m, 1h30m or 500ms")
     return number
+
+
+def _part_s(amount: float, unit: str) -> float:
+    # Divided, not multiplied by 0.001, which would make 700ms a little more than 0.7.
+    return amount / 1000 if unit == "ms" else amount * _SECONDS[unit]
 
 
 def size_bytes(value: Any) -> int:
@@ -59,7 +64,7 @@ def duration_text(value: float) -> str:
     for unit in ("d", "h", "m", "s"):
         if value >= _SECONDS[unit] and value % _SECONDS[unit] == 0:
             return f"{value / _SECONDS[unit]:.0f}{unit}"
-    if 0 < value < 1 and (value * 1000).is_integer():
+    if 0 < value < 1 and round(value * 1000) / 1000 == value:
         return f"{value * 1000:.0f}ms"
     return f"{Decimal(repr(value)):f}s" if value else "0s"
 

@@ -150,7 +150,7 @@ def test_two_spellings_are_one_setting() -> None:
         ("server: {max_request_size: -5}", "-5 will not do; it should be a size"),
         ("logging: {level: loud}", "'loud' will not do; it should be debug, info, warning or error"),
         ("logging: {output: file}", "logging.output is file, so logging.file_path must say which"),
-        ("logging: {file_path: ~nobody-such/x}", "it should be a path with a known home folder"),
+        ("logging: {file_path: ~nobody-such/x}", "it should be a path below a known home"),
         ("monitoring: {metrics: {enabled: maybe}}", "'maybe' will not do; it should be true or false"),
         ("models: {local: {}}", "models.local: a section will not do; it should be a list"),
         ("models: [a]", "models.local[0]: this text will not do; it should be a section"),
@@ -219,6 +219,13 @@ def test_variables_everywhere(tmp_path: Path) -> None:
     assert (model.name, model.source, model.aliases) == ("from-dotenv", "x$y", ("a-7000",))
     assert model.options.extra_args == {"deep": "7000"}
     assert found.hidden == {"auth.keys[1].key"}
+
+
+def test_unset_variables_are_named_where_they_stand() -> None:
+    assert refusal("models:\n- name: ${A}\n  source: b\n  aliases: [x, '${B}']\n").splitlines()[1:] == [
+        "  moorage.yaml:2: models.local[0].name: the variable A is not set; set it, or write ${A:-default}",
+        "  moorage.yaml:4: models.local[0].aliases[1]: the variable B is not set; set it, or write ${B:-default}",
+    ]
 
 
 def test_what_variables_hold_is_not_shown_in_errors() -> None:
