@@ -73,7 +73,8 @@ is as good as not set. The file is the one named by `-c`, else `./moorage.yaml`,
 
 Texts may hold `${{VAR}}`, `${{VAR:-default}}` and `${{file:/run/secrets/NAME}}`; `$$` is a plain dollar sign. An unset
 `${{VAR}}` is an error. For keys, `VAR_FILE` may stand for `VAR`. A `.env` file beside the configuration adds variables;
-the real environment wins over it. Durations are written like `30s`, `5m`, `1h30m`, sizes like `10MB`.
+the real environment wins over it. Relative paths count from the folder the server is started in. Durations are written
+like `30s`, `5m`, `1h30m`, sizes like `10MB`.
 
 ↻ marks options that are read only at start: a reload that changes one is refused whole."""
     parts = [_NOTE.format(source="src/moorage/config/tree.py and model.py"), intro]
