@@ -1,5 +1,6 @@
 """What should run and what does: the models wanted, the workers that joined, and where each replica is."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ class ReplicaRecord:
 
 
 class Fleet:
-    """Pure bookkeeping: no I/O. `changed` is called after every change of orders."""
+    """Bookkeeping, no I/O. `changed` is called after every change of orders."""
 
     def __init__(self, changed: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._changed = changed
@@ -47,6 +48,8 @@ class Fleet:
         self.replicas: dict[str, ReplicaRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self._orders_seq = 0
+        self.reordered = asyncio.Event()
+        """Set, and replaced by a fresh one, when orders may have changed."""
 
     def configure(self, models: Sequence[ModelSpec], queue_size: int) -> None:
         """Want these models and no others. Replicas of an unchanged model are left alone."""
@@ -92,7 +95,6 @@ class Fleet:
 
     def orders(self, worker: str) -> Orders:
         """All that `worker` should run."""
-        self._orders_seq += 1
         mine = [replica for replica in self.replicas.values() if replica.worker == worker]
         return Orders(
             seq=self._orders_seq,
@@ -131,6 +133,9 @@ class Fleet:
                     for id, record in self.workers.items()
                 )
                 replica.worker, replica.reason, replica.since = placement.worker, placement.why, time.time()
+        self._orders_seq += 1
+        self.reordered.set()
+        self.reordered = asyncio.Event()
         self._changed()
 
     def _model_row(self, model: ModelSpec) -> ModelRow:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from moorage.controller.fleet import LEASE_S, Fleet
 from moorage.controller.publisher import Publisher, Reader
 from moorage.errors import BadRequest
-from moorage.wire.control import Hello, Orders, Report, Welcome
+from moorage.wire.control import Hello, Report, Welcome
 
 NDJSON = "application/x-ndjson"
 REPORT_EVERY_S = 1.0
@@ -52,15 +52,14 @@ class Internal:
 
     async def _follow_orders(self, worker: str) -> AsyncGenerator[bytes]:
         """At once, whenever they change, and as a heartbeat."""
-        sent: Orders | None = None
-        silent_s = 0.0
         while True:
-            orders = self._fleet.orders(worker)
-            if sent is None or orders.replicas != sent.replicas or silent_s >= HEARTBEAT_S:
-                yield _encode(orders) + b"\n"
-                sent, silent_s = orders, 0.0
-            await asyncio.sleep(0.1)
-            silent_s += 0.1
+            reordered = self._fleet.reordered
+            yield _encode(self._fleet.orders(worker)) + b"\n"
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await reordered.wait()
+            except TimeoutError:
+                continue
 
 
 async def read(request: Request, kind: type[T]) -> T:
