@@ -110,6 +110,9 @@ class _Terminal:
                         return
                 elif line:
                     self._answer(line)
+            except KeyboardInterrupt:
+                self._interrupted = True
+                click.secho("stopped", dim=True)
             except MoorageError as error:
                 click.secho(error.message, fg="red", err=True)
 
@@ -131,13 +134,8 @@ class _Terminal:
         return line
 
     def _answer(self, line: str) -> None:
-        try:
-            self._runner.run(_print(self._talk, line))
-        except KeyboardInterrupt:
-            self._interrupted = True
-            click.secho("stopped", dim=True)
-        else:
-            click.echo(_summary(self._talk))
+        self._runner.run(_print(self._talk, line))
+        click.echo(_summary(self._talk))
 
     def _command(self, line: str) -> bool:
         """Do what a line with a slash says; True to leave."""

@@ -56,7 +56,7 @@ def chosen(seen: dict[str, Any], name: str | None) -> list[str]:
     models: dict[str, list[str]] = {}
     for model in seen.get("models", []):
         ids: list[str] = [target["id"] for target in model["targets"]]
-        for alias in {model["id"], *model.get("names", [])}:
+        for alias in (model["id"], *model.get("names", [])):
             models[alias] = ids
     every = list(dict.fromkeys(id for ids in models.values() for id in ids))
     if name is None:
@@ -66,7 +66,8 @@ def chosen(seen: dict[str, Any], name: str | None) -> list[str]:
     elif name in models:
         found = models[name]
     else:
-        raise NotFound(f"no model or replica {name!r}; there are: {', '.join([*models, *every]) or 'none'}")
+        known = [model["id"] for model in seen.get("models", [])] + every
+        raise NotFound(f"no model or replica {name!r}; there are: {', '.join(known) or 'none'}")
     if not found:
         raise NotFound(f"{name or 'the server'} has no replica, so there is no log")
     return found

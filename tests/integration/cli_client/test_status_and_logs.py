@@ -168,5 +168,5 @@ def test_a_log_that_cannot_be_read_keeps_no_other_from_it(
 def test_a_name_nobody_has(url: str, piped: Piped) -> None:
     done = piped("logs", "whale", "--url", url)
     assert done.returncode == 1
-    assert "no model or replica 'whale'; there are: boat" in done.stderr
+    assert "no model or replica 'whale'; there are: boat, idle, boat-0, boat-1" in done.stderr
     assert "idle has no replica" in piped("logs", "idle", "--url", url).stderr
