@@ -68,7 +68,7 @@ def config() -> str:
     intro = f"""# moorage.yaml
 
 Flags win over environment variables, these over the file, the file over the defaults. A variable that is set to nothing
-is as good as not set. The file is the one named by `-c`, else `./moorage.yaml`, else the one `MOORAGE_CONFIG` names.
+is as good as not set. The file is the one named by `-c`, else by `MOORAGE_CONFIG`, else `./moorage.yaml`.
 `{KEY_VARIABLE}` (or `{KEY_VARIABLE}_FILE`, the path of a file that holds it) adds a key to `auth.keys`.
 
 Texts may hold `${{VAR}}`, `${{VAR:-default}}` and `${{file:/run/secrets/NAME}}`; `$$` is a plain dollar sign. An unset

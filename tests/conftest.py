@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from moorage.config.defaults import DEFAULT_MODEL
-from moorage.models.store import ModelStore, default_cache_dir
+from moorage.config.places import default_cache_dir
+from moorage.models.store import ModelStore
 
 _CACHE_DIR = default_cache_dir()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from moorage.models.store import default_cache_dir
+from moorage.config.places import default_cache_dir
 from moorage.serve.listening import bind
 
 

@@ -22,7 +22,7 @@ def config_file_option(command: F) -> F:
         "config_file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="The configuration. Default: ./moorage.yaml, then $MOORAGE_CONFIG, then built-in values.",
+        help="The configuration. Default: $MOORAGE_CONFIG, else ./moorage.yaml, else built-in values.",
     )(command)
 
 

@@ -135,7 +135,8 @@ def show(file: str, as_json: bool) -> None:
 
 
 def _store() -> "ModelStore":
-    from moorage.models.store import ModelStore, default_cache_dir
+    from moorage.config.places import default_cache_dir
+    from moorage.models.store import ModelStore
 
     return ModelStore(default_cache_dir())
 

@@ -60,17 +60,15 @@ def environment_options() -> dict[str, Option]:
     return {option.environment: option for option in options(Config) if option.environment}
 
 
-def find_file(environ: Mapping[str, str]) -> tuple[FilePath | None, list[str]]:
-    """The file to read when none is named: ./moorage.yaml, else the one MOORAGE_CONFIG names, else none; warnings."""
+def find_file(environ: Mapping[str, str]) -> FilePath | None:
+    """The file to read when none is named: the one MOORAGE_CONFIG names, else ./moorage.yaml, else none."""
+    if environ.get(FILE_VARIABLE):
+        named = FilePath(environ[FILE_VARIABLE])
+        if not os.path.lexists(named):
+            raise ConfigError(f"{FILE_VARIABLE}: {named}: there is no such file")
+        return named
     here = FilePath(DEFAULT_FILE)
-    named = FilePath(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None
-    if os.path.lexists(here):
-        if named is None or named.absolute() == here.absolute():
-            return here, []
-        return here, [f"./{here} is read, not {named} that {FILE_VARIABLE} names; choose with -c"]
-    if named is not None and not os.path.lexists(named):
-        raise ConfigError(f"{FILE_VARIABLE}: {named}: there is no such file")
-    return named, []
+    return here if os.path.lexists(here) else None
 
 
 def load(
@@ -84,16 +82,14 @@ def load(
     Raises ConfigError that lists everything wrong; nothing of a configuration with a problem is used.
     """
     real = dict(os.environ if environ is None else environ)
-    file, warnings = (FilePath(path), list[str]()) if path is not None else find_file(real)
-    return _Loading(file, real, flags or {}, warnings).finish()
+    file = FilePath(path) if path is not None else find_file(real)
+    return _Loading(file, real, flags or {}).finish()
 
 
 class _Loading:
     """One configuration on its way from texts to a tree."""
 
-    def __init__(
-        self, file: FilePath | None, real: Mapping[str, str], flags: Mapping[str, Any], warnings: list[str]
-    ) -> None:
+    def __init__(self, file: FilePath | None, real: Mapping[str, str], flags: Mapping[str, Any]) -> None:
         self._file = file
         self._flags = {_flag_path(name, value): value for name, value in flags.items() if value is not None}
         self._known = known_options()
@@ -102,7 +98,7 @@ class _Loading:
         """Values whose variables could not be filled in: told once, not validated into a second problem."""
         self._document = parse(read_text(file), str(file)) if file is not None else Document(None, {})
         dotenv, found = read_dotenv(file.parent / ".env") if file is not None else ({}, [])
-        self._warnings = [*warnings, *found]
+        self._warnings = list(found)
         self._environment = Environment(real, dotenv)
         self._overlays: dict[Path, tuple[str, Any]] = {}
         """What environment and flags say: path → where it is said, and what."""

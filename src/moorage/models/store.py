@@ -30,14 +30,6 @@ _FILE_PART = "file.part"
 _SCRATCH = "pip-"
 
 
-def default_cache_dir() -> Path:
-    """MOORAGE_CACHE_DIR, else moorage/ below XDG_CACHE_HOME or ~/.cache."""
-    if chosen := os.environ.get("MOORAGE_CACHE_DIR"):
-        return Path(chosen).expanduser().absolute()
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return base.absolute() / "moorage"
-
-
 @dataclass(frozen=True)
 class Check:
     """What `verify` found of one file. `problem` is empty when all is well."""
