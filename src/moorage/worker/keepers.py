@@ -51,11 +51,13 @@ class Exit:
     code: int | None
     signal: int | None
     by: str
-    """itself, stop, lease, signal (to the keeper), keeper (it died, and the engine with it)."""
+    """itself, stop, lease, signal (to the keeper), keeper (it died, and the engine with it), stuck (not at all)."""
     detail: str = ""
     """A dying keeper's own words."""
 
     def __str__(self) -> str:
+        if self.by == "stuck":
+            return "its processes do not end even by SIGKILL: they wait in the kernel, for a device or a network disk"
         if self.detail:
             return f"its keeper process failed, and the engine ended with it: {self.detail}"
         if self.by == "keeper":
@@ -147,7 +149,10 @@ class KeeperLink:
             return await asyncio.wait_for(asyncio.shield(self.exited), grace_s + LAST_WORD_S)
         except TimeoutError:
             await asyncio.to_thread(kill_replica, self.directory)
+        try:
             return await asyncio.wait_for(asyncio.shield(self.exited), LAST_WORD_S)
+        except TimeoutError:
+            return Exit(None, None, "stuck")
 
     async def close(self) -> None:
         """Leave the keeper. One whose engine runs goes on until its lease lapses or another owner adopts it."""

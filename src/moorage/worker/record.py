@@ -1,5 +1,6 @@
 """What a worker keeps about a running replica, so that one that comes back can adopt it."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,4 +44,5 @@ def read_record(directory: Path) -> Record | None:
 
 
 def remove_record(directory: Path) -> None:
-    (directory / _NAME).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not there, or no directory to be in
+        (directory / _NAME).unlink()

@@ -263,7 +263,9 @@ class Replica:
             if self._now.state == "ready":
                 self._set("draining", reason)
                 await self._drain(running, grace_s)
-            await running.link.stop(min(TERM_GRACE_S, max(1.0, grace_s)))
+            ended = await running.link.stop(min(TERM_GRACE_S, max(1.0, grace_s)))
+            if ended.by == "stuck":
+                reason = f"{reason}; {ended}"
             await self._lay_down(running)
         await asyncio.to_thread(remove_record, self._directory)
         self._set("stopped", reason)

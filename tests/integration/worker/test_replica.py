@@ -154,7 +154,9 @@ async def test_five_failed_starts_stop_until_an_attempt_is_raised(running: Harbo
     await _until(lambda: "given up" in (running.controller.latest("chat-0") or _none()).reason)
     report = running.controller.latest("chat-0")
     assert report is not None
-    assert report.reason.startswith("given up until its settings or file change: 5 starts in a row failed. The last")
+    assert report.reason.startswith(
+        "given up after 5 failed starts in a row, until its settings or file change. The last"
+    )
     assert "the tiny engine had no memory left" in report.reason
     assert report.retry_at is None
     await asyncio.sleep(0.5)
