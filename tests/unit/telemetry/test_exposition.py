@@ -1,0 +1,42 @@
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from moorage.telemetry import exposition, replicas
+from moorage.wire.control import Load
+from moorage.wire.table import Settings, Snapshot, TargetRow
+
+
+def text_of(requests: float, in_flight: float, seconds: float) -> str:
+    registry = CollectorRegistry()
+    Counter("calls", 'Calls "ended".', ["model"], registry=registry).labels('a"b\\c\nd').inc(requests)
+    Gauge("in_flight", "Now.", registry=registry).set(in_flight)
+    Histogram("seconds", "Time.", buckets=(1, 5), registry=registry).observe(seconds)
+    return generate_latest(registry).decode()
+
+
+def test_counters_and_histograms_are_summed_and_gauges_told_apart() -> None:
+    merged = exposition.merge({"0": text_of(2, 3, 0.5), "1": text_of(5, 7, 2.0)})
+    assert 'calls_total{model="a\\"b\\\\c\\nd"} 7.0\n' in merged
+    assert 'in_flight{process="0"} 3.0\n' in merged
+    assert 'in_flight{process="1"} 7.0\n' in merged
+    assert 'seconds_bucket{le="1.0"} 1.0\n' in merged
+    assert 'seconds_bucket{le="+Inf"} 2.0\n' in merged
+    assert "seconds_sum 2.5\n" in merged
+    assert merged.count("# TYPE calls_total counter") == 1
+    assert "_created" not in merged
+
+
+def test_what_was_merged_can_be_read_again() -> None:
+    merged = exposition.merge({"0": text_of(2, 3, 0.5)})
+    values = exposition.read(merged)
+    assert (values["calls_total"], values["in_flight"], values["seconds_count"]) == (2.0, 3.0, 1.0)
+
+
+def test_what_an_engine_does_not_tell_is_left_out() -> None:
+    target = TargetRow(id="r", model="m", generation=1, state="ready", reason="", since=0.0, engine="e", capacity=4)
+    snapshot = Snapshot(epoch="e", seq=1, settings=Settings(), targets={"r": target}, loads={"r": Load(running=0.0)})
+    text = replicas.exposition(snapshot)
+    labels = 'model="m",replica="r",engine="e"'
+    assert f"moorage_engine_running{{{labels}}} 0.0\n" in text
+    assert f'moorage_replica_state{{{labels},state="ready"}} 1\n' in text
+    assert "moorage_engine_queued" not in text
+    assert "moorage_engine_kv_used_ratio" not in text
