@@ -28,7 +28,7 @@ COMMANDS = {
     "chat": Entry("moorage.cli.chat:chat", "Talk with a model in the terminal."),
     "models": Entry("moorage.cli.models:models", "Pull, list, verify and remove model files."),
     "status": Entry("moorage.cli.status:status", "Show what a running server does."),
-    "logs": Entry("moorage.cli.logs:logs", "Show the logs of the server and its engines."),
+    "logs": Entry("moorage.cli.logs:logs", "Show the logs of the engines."),
     "config": Entry("moorage.cli.config:config", "Check and show the configuration."),
     "bench": Entry("moorage.cli.bench:bench", "Measure latency and throughput of an endpoint."),
     "version": Entry("moorage.cli.version:version", "Show the versions of Moorage and its engines."),

@@ -15,6 +15,8 @@ from moorage.errors import NotReady, Overloaded
 from moorage.gateway.table import Table
 from moorage.wire.table import ModelRow, TargetRow
 
+WORTH_WAITING_S = 5.0
+"""An engine that is started again so soon is waited for; during a longer back-off calls are refused."""
 RETRY_SAME_S = 1.0
 """How long a call waits for another target before it tries again where it failed."""
 
@@ -50,7 +52,8 @@ class Door:
         if not self._waiting and (target := self._free(excluded)) is not None:
             self._take(target)
             return target
-        self._refuse_hopeless()
+        if self._hopeless():
+            raise self._not_running()
         if len(self._waiting) >= model.queue_size:
             raise Overloaded(
                 f"{model.id!r} is busy and {len(self._waiting)} calls wait already (queue_size)",
@@ -78,9 +81,13 @@ class Door:
             self.leave(target, time.monotonic() - began)
 
     def pump(self) -> None:
-        """Seat whoever can be seated: called when a seat or a target became free."""
+        """Seat whoever can be seated, or send all away: called when a seat or a target changed."""
+        hopeless = bool(self._waiting) and self._hopeless()
         for waiter in list(self._waiting):
             if waiter.seat.done():
+                continue
+            if hopeless:
+                waiter.seat.set_exception(self._not_running())
                 continue
             target = self._free(waiter.excluded)
             if target is not None:
@@ -105,7 +112,8 @@ class Door:
                 retry_after_s=self._expected_wait_s(),
             ) from None
         except BaseException:
-            if waiter.seat.done():
+            # Left, or sent away, in the moment a seat was given: the seat goes to the next.
+            if waiter.seat.done() and waiter.seat.exception() is None:
                 self.leave(waiter.seat.result(), 0.0)
             raise
         finally:
@@ -120,12 +128,18 @@ class Door:
         key = key_of(target)
         self._in_use[key] = self._in_use.get(key, 0) + 1
 
-    def _refuse_hopeless(self) -> None:
-        """Waiting helps while a target is ready or on its way; a stopped or failed model is said at once."""
+    def _hopeless(self) -> bool:
+        """Whether no target is ready or on its way: then waiting would only hide the reason from the caller."""
+        now = time.time()
         targets = self._table().targets.get(self._model, ())
-        if any(t.state not in ("failed", "stopped") or t.retry_at is not None for t in targets):
-            return
-        raise NotReady(f"{self._model!r} is not running: {self._describe()}", retry_after_s=30.0)
+        return not any(
+            target.state not in ("failed", "stopped")
+            or (target.retry_at is not None and target.retry_at - now <= WORTH_WAITING_S)
+            for target in targets
+        )
+
+    def _not_running(self) -> NotReady:
+        return NotReady(f"{self._model!r} is not running: {self._describe()}", retry_after_s=self._expected_wait_s())
 
     def _describe(self) -> str:
         targets = self._table().targets.get(self._model, ())
@@ -137,7 +151,7 @@ class Door:
         if seats:
             return min(60.0, max(1.0, self._mean_s * (len(self._waiting) + 1) / seats))
         retries = [t.retry_at - time.time() for t in targets if t.retry_at is not None]
-        return min(300.0, max(1.0, min(retries, default=5.0)))
+        return min(300.0, max(1.0, min(retries, default=30.0)))
 
 
 class Doors:

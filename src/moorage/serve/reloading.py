@@ -9,7 +9,7 @@ import structlog
 from moorage.config.load import Loaded
 from moorage.config.reload import compare
 from moorage.errors import ConfigError
-from moorage.serve.supervisor import Supervisor
+from moorage.serve.supervisor import Supervisor, check
 
 log = structlog.get_logger("serve.reload")
 
@@ -42,6 +42,7 @@ class Reloader:
         """A file with a problem changes nothing: the server goes on with what it has, and says so."""
         try:
             loaded = self._read()
+            check(loaded.config)
         except ConfigError as error:
             log.error("the new configuration is not used", problem=error.message)
             return

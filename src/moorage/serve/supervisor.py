@@ -8,10 +8,11 @@ from pathlib import Path
 import structlog
 
 from moorage.config.load import Loaded
-from moorage.config.tree import access_problem
+from moorage.config.tree import Config, access_problem
 from moorage.controller.app import Controller, ControllerSettings
-from moorage.errors import ConfigError
+from moorage.errors import ConfigError, MoorageError
 from moorage.http.client import Client
+from moorage.models import source
 from moorage.models.store import ModelStore
 from moorage.serve.gateways import Gateways
 from moorage.serve.listening import bind, url_of
@@ -30,8 +31,7 @@ class Supervisor:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self._config = config = loaded.config
-        if problem := access_problem(config):
-            raise ConfigError(problem)
+        check(config)
         assert config.state_dir is not None
         assert config.cache_dir is not None
         self._listener: socket.socket = bind(config.server.host, config.server.port)
@@ -89,6 +89,17 @@ class Supervisor:
         assert self.controller is not None
         self.loaded = loaded
         self.controller.configure(loaded.config)
+
+
+def check(config: Config) -> None:
+    """What can be seen to be wrong before anything starts. Raises ConfigError."""
+    if problem := access_problem(config):
+        raise ConfigError(problem)
+    for model in config.models.local:
+        try:
+            source.parse(model.source)
+        except MoorageError as error:
+            raise ConfigError(f"model {model.name!r}: {error.message}") from error
 
 
 async def until_told(reload: asyncio.Event) -> None:
