@@ -24,6 +24,7 @@ from moorage.runtimes.llamacpp.chat import Chat
 from moorage.runtimes.llamacpp.completions import Completion
 from moorage.runtimes.llamacpp.embeddings import embed
 from moorage.runtimes.llamacpp.generation import Call, Generation
+from moorage.runtimes.llamacpp.grammar import Grammars
 from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
 from moorage.runtimes.llamacpp.metrics import Metrics
 from moorage.runtimes.llamacpp.requests import (
@@ -61,6 +62,7 @@ class App:
         self._info = info
         self._caller = caller
         self._listener = listener
+        self._grammars = Grammars(caller, listener)
         self._metrics = metrics
         self._fingerprint = fingerprint
         self._created = int(time.time())
@@ -147,7 +149,7 @@ class App:
 
     async def _generate(self, call: Call, request: Sampling, send: Send) -> None:
         model = request.model or self._settings.served_name
-        generation = Generation(call, model, self._fingerprint, self._caller, self._listener)
+        generation = Generation(call, model, self._fingerprint, self._grammars)
         if request.stream:
             await generation.stream(send, include_usage=request.include_usage)
         else:

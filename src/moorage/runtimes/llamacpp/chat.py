@@ -9,12 +9,13 @@ from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.caller import Work
 from moorage.runtimes.llamacpp.channel import Event
 from moorage.runtimes.llamacpp.forced import ForcedCall, call_id
+from moorage.runtimes.llamacpp.grammar import Grammars
 from moorage.runtimes.llamacpp.library import context_exceeded
-from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
+from moorage.runtimes.llamacpp.listener import ModelInfo
 from moorage.runtimes.llamacpp.pieces import Piece, Usage
 from moorage.runtimes.llamacpp.requests import ChatRequest, Message, Part, ResponseFormat, one_of
 from moorage.runtimes.llamacpp.sampling import sampling, split
-from moorage.runtimes.llamacpp.schema import checked
+from moorage.runtimes.llamacpp.schema import budget, checked
 from moorage.runtimes.llamacpp.tools import ToolPlan, plan
 
 Json = dict[str, Any]
@@ -43,11 +44,11 @@ class Chat:
         self._begun: set[int] = set()
         self._called: dict[int, set[int]] = {}
 
-    async def works(self, listener: Listener, slots: int, usage: Usage) -> list[Work]:
-        request = self._request
+    async def works(self, grammars: Grammars, usage: Usage) -> list[Work]:
+        request, slots = self._request, grammars.caller.slots.total
         body = sampling(request, self._info, request.max_completion_tokens or request.max_tokens)
         if self._plan.mode == "forced":
-            await self._force(body, listener)
+            await self._force(body, grammars)
             return split("completions", body, request, slots)
         body["messages"] = self._messages
         if request.logprobs:
@@ -56,8 +57,8 @@ class Chat:
             body |= {"tools": self._plan.bodies, "parallel_tool_calls": request.parallel_tool_calls is not False}
         if request.chat_template_kwargs:
             body["chat_template_kwargs"] = request.chat_template_kwargs
-        if request.response_format is not None and (wanted := _format(request.response_format)):
-            body["response_format"] = wanted
+        if request.response_format is not None and (schema := _format(request.response_format)) is not None:
+            body["grammar"] = await grammars.of(schema, "response_format.json_schema.schema")
         return split("chat", body, request, slots)
 
     def chunk_choices(self, piece: Piece) -> Iterator[Json]:
@@ -94,9 +95,9 @@ class Chat:
             raise BadRequest("top_logprobs needs logprobs: true", param="top_logprobs")
         if request.response_format is not None:
             wanted = _format(request.response_format)
-            if wanted and self._plan.mode == "forced":
+            if wanted is not None and self._plan.mode == "forced":
                 raise BadRequest("response_format cannot be combined with a forced tool call", param="response_format")
-            if wanted and self._plan.mode == "auto":
+            if wanted is not None and self._plan.mode == "auto":
                 raise BadRequest(
                     "response_format cannot be combined with tools on this engine: set tool_choice to 'none', or "
                     "leave out one of the two",
@@ -105,8 +106,9 @@ class Chat:
         if request.chat_template_kwargs:
             checked(request.chat_template_kwargs, "chat_template_kwargs")
 
-    async def _force(self, body: Json, listener: Listener) -> None:
+    async def _force(self, body: Json, grammars: Grammars) -> None:
         """The prompt with the tools in it, and a grammar that leaves nothing but the call."""
+        listener = grammars.listener
         instruct = not self._info.supports_tools
         spoken = _instructed(self._messages, self._plan.instruction()) if instruct else self._messages
         prompt = await listener.prompt(
@@ -119,7 +121,8 @@ class Chat:
         if room < 1:
             raise context_exceeded(used, self._info.context)
         body["prompt"] = prompt
-        body["json_schema"] = self._plan.schema(min(room, body["max_tokens"]))
+        schema = self._plan.schema(budget(min(room, body["max_tokens"]), self._info.parameters))
+        body["grammar"] = await grammars.of(schema, "tools")
 
     def _deltas(self, piece: Piece) -> list[Json]:
         if self._plan.mode == "forced":
@@ -207,15 +210,15 @@ def _part(part: Part, param: str) -> Json:
 
 
 def _format(wanted: ResponseFormat) -> Json | None:
+    """The schema of the reply, None for plain text."""
     kind = one_of("response_format.type", wanted.type, ("text", "json_object", "json_schema"))
     if kind == "text":
         return None
     if kind == "json_object":
-        return {"type": "json_object"}
+        return {"type": "object"}
     if wanted.json_schema is None:
         raise BadRequest("response_format.json_schema is required", param="response_format.json_schema")
-    schema = checked(wanted.json_schema.schema or {}, "response_format.json_schema.schema")
-    return {"type": "json_schema", "json_schema": {"name": wanted.json_schema.name, "schema": schema}}
+    return checked(wanted.json_schema.schema or {}, "response_format.json_schema.schema")
 
 
 def _instructed(given: list[Json], instruction: str) -> list[Json]:

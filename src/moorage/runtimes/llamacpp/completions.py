@@ -5,7 +5,8 @@ from typing import Any
 
 from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.caller import Work
-from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
+from moorage.runtimes.llamacpp.grammar import Grammars
+from moorage.runtimes.llamacpp.listener import ModelInfo
 from moorage.runtimes.llamacpp.pieces import Piece, Usage
 from moorage.runtimes.llamacpp.requests import CompletionRequest
 from moorage.runtimes.llamacpp.sampling import sampling, split, token_ids
@@ -32,8 +33,8 @@ class Completion:
         self._written: dict[int, int] = {}
         self._check()
 
-    async def works(self, listener: Listener, slots: int, usage: Usage) -> list[Work]:
-        request = self._request
+    async def works(self, grammars: Grammars, usage: Usage) -> list[Work]:
+        request, listener, slots = self._request, grammars.listener, grammars.caller.slots.total
         if request.echo:
             self._echoes = [
                 prompt if isinstance(prompt, str) else await listener.text(prompt) for prompt in self._prompts

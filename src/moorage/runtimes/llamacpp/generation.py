@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from moorage.errors import MoorageError
 from moorage.runtimes.llamacpp.asgi import Send, encode, reply_json, start
-from moorage.runtimes.llamacpp.caller import Caller, Work
-from moorage.runtimes.llamacpp.listener import Listener
+from moorage.runtimes.llamacpp.caller import Work
+from moorage.runtimes.llamacpp.grammar import Grammars
 from moorage.runtimes.llamacpp.pieces import Piece, Usage, pieces
 from moorage.wire.sse import DONE, event
 
@@ -23,16 +23,16 @@ class Call(Protocol):
     whole_object: str
     id_prefix: str
 
-    async def works(self, listener: Listener, slots: int, usage: Usage) -> list[Work]: ...
+    async def works(self, grammars: Grammars, usage: Usage) -> list[Work]: ...
     def chunk_choices(self, piece: Piece) -> Iterator[Json]: ...
     def fold(self, pieces: list[Piece]) -> list[Json]: ...
 
 
 class Generation:
-    def __init__(self, call: Call, model: str, fingerprint: str, caller: Caller, listener: Listener) -> None:
+    def __init__(self, call: Call, model: str, fingerprint: str, grammars: Grammars) -> None:
         self._call = call
-        self._caller = caller
-        self._listener = listener
+        self._grammars = grammars
+        self._caller = grammars.caller
         self._usage = Usage()
         self._head: Json = {
             "id": call.id_prefix + secrets.token_hex(12),
@@ -83,7 +83,7 @@ class Generation:
         await send({"type": "http.response.body", "body": last + DONE})
 
     async def _pieces(self) -> AsyncGenerator[list[Piece]]:
-        works = await self._call.works(self._listener, self._caller.slots.total, self._usage)
+        works = await self._call.works(self._grammars, self._usage)
         if not works:
             return
         async with aclosing(self._caller.merged(works)) as batches:

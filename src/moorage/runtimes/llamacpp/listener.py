@@ -22,6 +22,7 @@ class ModelInfo:
 
     context: int
     """Tokens of one slot."""
+    parameters: int
     vocabulary: int
     embedding_length: int
     supports_tools: bool
@@ -52,6 +53,7 @@ class Listener:
         meta = models["data"][0]["meta"]
         return ModelInfo(
             context=min(context, int(props["default_generation_settings"]["n_ctx"])),
+            parameters=int(meta["n_params"]),
             vocabulary=int(meta["n_vocab"]),
             embedding_length=int(meta["n_embd"]),
             supports_tools=bool(props.get("chat_template_caps", {}).get("supports_tools")),

@@ -40,6 +40,7 @@ def run(settings: LlamaCppSettings) -> int:
     except EngineError as error:
         say(error.message)
         return 1
+    own = os.stat(settings.socket).st_ino
     doorkeeper = Doorkeeper(listening, settings.model_path)
     doorkeeper.start()
     try:
@@ -50,7 +51,14 @@ def run(settings: LlamaCppSettings) -> int:
     finally:
         doorkeeper.stop()
         listening.close()
-        Path(settings.socket).unlink(missing_ok=True)
+        _unlink(Path(settings.socket), own)
+
+
+def _unlink(path: Path, own: int) -> None:
+    """Remove our socket's file, not that of a successor that already took the path."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == own:
+            path.unlink()
 
 
 def bind(path: str) -> socket.socket:

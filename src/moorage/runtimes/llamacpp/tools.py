@@ -7,7 +7,7 @@ import msgspec
 
 from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.requests import AllowedTools, ChatRequest, Function, Tool, ToolChoice, one_of
-from moorage.runtimes.llamacpp.schema import bounded, checked, with_exact_spaces
+from moorage.runtimes.llamacpp.schema import bounded, checked, moved
 
 Json = dict[str, Any]
 
@@ -30,8 +30,8 @@ class ToolPlan:
     def schema(self, budget_tokens: int) -> Json:
         """What the model may write: the arguments of the only function, or a choice with its arguments."""
         if self.only is not None:
-            return with_exact_spaces(_arguments(self.functions[0], budget_tokens))
-        return with_exact_spaces({"anyOf": [_choice(function, budget_tokens) for function in self.functions]})
+            return _arguments(self.functions[0], budget_tokens)
+        return {"anyOf": [_choice(place, each, budget_tokens) for place, each in enumerate(self.functions)]}
 
     def instruction(self) -> str:
         """What a model is told whose chat template knows no tools."""
@@ -138,10 +138,11 @@ def _arguments(function: Function, budget_tokens: int) -> Json:
     return bounded({"type": "object", **(function.parameters or {})}, budget_tokens)
 
 
-def _choice(function: Function, budget_tokens: int) -> Json:
+def _choice(place: int, function: Function, budget_tokens: int) -> Json:
+    arguments = moved(_arguments(function, budget_tokens), f"#/anyOf/{place}/properties/arguments")
     return {
         "type": "object",
-        "properties": {"name": {"const": function.name}, "arguments": _arguments(function, budget_tokens)},
+        "properties": {"name": {"const": function.name}, "arguments": arguments},
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
