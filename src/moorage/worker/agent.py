@@ -13,6 +13,7 @@ from moorage.wire.control import Hello, Orders, ReplicaReport, Report, Welcome
 from moorage.worker.settings import WorkerSettings
 
 CALL_TIMEOUT_S = 5.0
+FAREWELL_TIMEOUT_S = 1.0
 SILENCE_S = 5.0
 """Orders are repeated as a heartbeat; a stream silent for so long is dead."""
 RETRY_FIRST_S = 0.2
@@ -71,9 +72,10 @@ class Agent:
     async def farewell(self) -> None:
         """A last report; a controller that cannot take it learns from silence."""
         try:
-            await self._report()
-        except MoorageError as error:
-            log.debug("no last report", reason=error.message)
+            async with asyncio.timeout(FAREWELL_TIMEOUT_S):
+                await self._report()
+        except (MoorageError, TimeoutError) as error:
+            log.debug("no last report", reason=str(error))
 
     async def _session(self) -> None:
         """Ends with the first of its two halves."""

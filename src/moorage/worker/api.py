@@ -53,6 +53,7 @@ class Api:
         config = uvicorn.Config(
             _Guarded(app, token),
             lifespan="off",
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

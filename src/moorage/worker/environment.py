@@ -18,4 +18,6 @@ def clean_environment() -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     kept.setdefault("PATH", os.defpath)
+    if path := kept.get("PYTHONPATH"):  # engines start in a directory of their own
+        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in path.split(os.pathsep) if entry)
     return kept

@@ -303,11 +303,12 @@ def _private(path: str, flags: int) -> int:
 
 
 def main() -> None:
+    directory = os.path.abspath(sys.argv[1])
     process.close_inherited()
     if os.getsid(0) != os.getpid():
         os.setsid()
     process.become_subreaper()
-    directory = os.path.abspath(sys.argv[1])
+    os.chdir("/")  # a keeper holds no file system
     with open(os.path.join(directory, "launch.json"), encoding="utf-8") as file:
         launch = json.load(file)
     Keeper(directory, launch).run()

@@ -19,6 +19,7 @@ from moorage.worker.rundir import write_private
 from moorage.worker.sweep import kill_replica
 
 CONNECT_TIMEOUT_S = 10.0
+HELLO_TIMEOUT_S = 2.0
 RENEWALS_PER_LEASE = 5
 RENEW_MAX_S = 30.0
 LAST_WORD_S = 15.0
@@ -130,11 +131,13 @@ class KeeperLink:
     @classmethod
     async def _connect(cls, directory: Path, lease_s: float, only: str = "") -> Self | None:
         try:
-            async with asyncio.timeout(2.0):
-                reader, writer = await asyncio.open_unix_connection(str(directory / "keeper.sock"))
-                line = await reader.readline()
-        except (OSError, TimeoutError):
+            reader, writer = await asyncio.open_unix_connection(str(directory / "keeper.sock"))
+        except OSError:
             return None
+        try:
+            line = await asyncio.wait_for(reader.readline(), HELLO_TIMEOUT_S)
+        except (OSError, TimeoutError):
+            line = b""
         state: Any = json.loads(line) if line.endswith(b"\n") else None
         if state is None or (only and state["state"] != only):
             writer.close()
@@ -203,7 +206,8 @@ def _spawn(directory: Path) -> int:
     """posix_spawn, not subprocess: nothing here may kill the keeper or wait for it when the worker goes."""
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "moorage.worker.keeper", str(directory)],
+        # -P: a file in the user's folder that is called like one of Python's modules stays the user's.
+        [sys.executable, "-P", "-m", "moorage.worker.keeper", str(directory)],
         {**clean_environment(), MARKER: str(directory)},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

@@ -8,8 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from moorage.config.model import ModelSpec
-from moorage.core.ports import Engine, Launch, LaunchOrder
+from moorage.core.ports import Diagnosis, Engine, Launch, LaunchOrder
 from moorage.core.replica import fingerprint
 from moorage.engines.choose import choose
 from moorage.errors import DeadlineExceeded, EngineError, UpstreamError
@@ -28,6 +30,8 @@ POLL_S = 0.05
 POLL_MAX_S = 0.5
 REASON_LINES = 10
 REASON_LINE_CHARS = 300
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +108,14 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
 
 async def adopt_engine(berth: Berth, record: Record) -> Running | None:
     """The engine that a record tells of, if it still runs under its keeper."""
+    spec = ModelSpec.model_validate(record.order.model).model_copy(update={"engine": record.adapter})
+    choice = await asyncio.to_thread(choose, spec, record.facts, berth.machine)
     link = await KeeperLink.adopt(berth.directory(record.order.replica), berth.settings.keeper_lease_s)
     if link is None:
         return None
     if link.generation != record.generation:
         await link.close()
         return None
-    spec = ModelSpec.model_validate(record.order.model).model_copy(update={"engine": record.adapter})
-    choice = await asyncio.to_thread(choose, spec, record.facts, berth.machine)
     return Running(record=record, engine=choice.engine, link=link)
 
 
@@ -125,7 +129,7 @@ async def become_ready(berth: Berth, running: Running, timeout_s: float) -> None
         await probing
     finally:
         probing.cancel()
-        await asyncio.wait({probing})
+        await asyncio.gather(probing, return_exceptions=True)
 
 
 async def _probe(client: Client, running: Running, timeout_s: float, probe_timeout_s: float) -> None:
@@ -163,13 +167,22 @@ def explain(berth: Berth, replica: str, what: str, running: Running | None) -> s
     if running is None:
         return what
     path = berth.log(replica)
-    log = last_start(path)
-    diagnosis = running.engine.diagnose(log)
+    said = last_start(path)
+    diagnosis = _diagnose(running.engine, said)
     text = f"{what}: {diagnosis.cause}. {diagnosis.fix}" if diagnosis else what
-    lines = [line.rstrip()[:REASON_LINE_CHARS] for line in log.splitlines() if line.strip()][-REASON_LINES:]
+    lines = [line.rstrip()[:REASON_LINE_CHARS] for line in said.splitlines() if line.strip()][-REASON_LINES:]
     if not lines:
         return f"{text}\n{path} has nothing from it"
     return "\n".join([text, f"last lines of {path}:", *(f"  {line}" for line in lines)])
+
+
+def _diagnose(engine: Engine, said: str) -> Diagnosis | None:
+    try:
+        return engine.diagnose(said)
+    except Exception:
+        # An adapter's fault in reading a log must not hide the engine's own.
+        log.exception("the adapter cannot read its engine's log", engine=engine.name)
+        return None
 
 
 def _write_files(directory: Path, socket: Path, launch: Launch, record: Record) -> None:

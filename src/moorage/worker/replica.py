@@ -23,6 +23,7 @@ from moorage.worker.scrape import scrape
 from moorage.worker.sweep import kill_replica
 
 OBSERVE_EVERY_S = 1.0
+PROGRESS_EVERY_S = 0.2
 DRAIN_EVERY_S = 0.2
 SETTLE_S = 0.3
 """What news of a drain needs to reach the gateways: until then they may still send calls."""
@@ -60,6 +61,11 @@ class Replica:
         self._nudge = asyncio.Event()
         self._replan = asyncio.Event()
         self._stop_grace_s: float | None = None
+        self._stop_reason = ""
+        self._settled = asyncio.Event()
+        self._fetched: tuple[ModelSpec, Path, tuple[int, int, int] | None] | None = None
+        """What for, where, and how the file was, when a start with it succeeded."""
+        self._told_progress_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -79,12 +85,17 @@ class Replica:
             self._restarts = self._restarts.forgotten()
             self._nudge.set()
 
-    async def stop(self, grace_s: float) -> None:
-        """Drain for at most the grace, end the engine, leave nothing behind. Idempotent."""
-        self._stop_grace_s = grace_s
+    async def stop(self, grace_s: float, reason: str) -> None:
+        """Drain for at most the grace, end the engine, leave nothing behind. A second call can only make it sooner."""
+        self._stop_grace_s = grace_s if self._stop_grace_s is None else min(grace_s, self._stop_grace_s)
+        self._stop_reason = reason
         self._replan.set()
         if self._task is not None:
             await asyncio.shield(self._task)
+
+    async def settled(self) -> None:
+        """Until it is known whether an engine of earlier days was adopted."""
+        await self._settled.wait()
 
     def report(self) -> ReplicaReport:
         running, now, last = self._running, self._now, self._last
@@ -111,17 +122,21 @@ class Replica:
             self._replan.clear()
             life.cancel()
             await asyncio.wait([life])
-            stopping = self._stop_grace_s is not None
-            await self._put_down("no longer ordered" if stopping else "its model's settings changed")
-            if stopping:
+            await self._put_down(self._stop_reason or "its model's settings changed")
+            if self._stop_grace_s is not None:
                 return
-            self._restarts, self._restarted = self._restarts.forgotten(), 0
+            self._restarts, self._restarted, self._fetched = self._restarts.forgotten(), 0, None
 
     async def _live(self) -> None:
         while True:
-            delay_s = await self._generation()
-            self._restarted += 1
+            try:
+                delay_s = await self._generation()
+            except Exception as error:
+                # A supervision loop: adapters are other people's code, and one of them must not take the others along.
+                log.exception("a replica failed in a way nobody foresaw", replica=self.id)
+                delay_s = await self._start_failed(EngineError(f"unexpected {type(error).__name__}: {error}"))
             await self._pause(delay_s)
+            self._restarted += 1
 
     async def _generation(self) -> float | None:
         """One engine from start to end. Returns the seconds until the next; None: when something has changed."""
@@ -132,10 +147,6 @@ class Replica:
             self._set("ready", ready_in or f"answers since {time.monotonic() - began:.1f} s after its start")
         except (MoorageError, OSError) as error:
             return await self._start_failed(error)
-        except Exception as error:
-            # A supervision loop: adapters are other people's code, and one of them must not take the others along.
-            log.exception("a start failed in a way nobody foresaw", replica=self.id)
-            return await self._start_failed(EngineError(f"unexpected {type(error).__name__}: {error}"))
         return await self._watch()
 
     async def _start(self) -> int | None:
@@ -145,7 +156,9 @@ class Replica:
             spec = ModelSpec.model_validate(order.model)
         except ValidationError as error:
             raise EngineError(f"this worker does not understand the order for {self.id!r}: {error}") from error
-        if (adopted := await self._adopt(spec)) is not None:
+        adopted = await self._adopt(spec)
+        self._settled.set()
+        if adopted is not None:
             return adopted
         path = await self._fetch(spec)
         self._set("starting", "reads the model's file and chooses an engine")
@@ -154,6 +167,7 @@ class Replica:
         self._set("starting", f"{running.engine.name} loads the model (pid {running.link.pid})")
         await become_ready(self._berth, running, spec.start_timeout)
         await self._remember_ready(running)
+        self._fetched = (spec, path, await asyncio.to_thread(_signature, path))
         return None
 
     async def _adopt(self, spec: ModelSpec) -> int | None:
@@ -166,6 +180,7 @@ class Replica:
             await asyncio.to_thread(remove_record, self._directory)
             return None
         self._running, self._last = running, record
+        self._settled.set()
         if not record.ready:
             self._set("starting", f"adopted while it loads the model (pid {running.link.pid})")
             await become_ready(self._berth, running, spec.start_timeout)
@@ -176,6 +191,10 @@ class Replica:
         await asyncio.to_thread(write_record, self._directory, replace(running.record, ready=True))
 
     async def _fetch(self, spec: ModelSpec) -> Path:
+        if self._fetched is not None and self._fetched[0] == spec:
+            _, path, signature = self._fetched
+            if await asyncio.to_thread(_signature, path) == signature:
+                return path  # a crash is no reason to check gigabytes again
         self._watched = _local_path(spec.source)
         self._set("downloading" if self._watched is None else "starting", "looks for the model's file")
         try:
@@ -187,7 +206,9 @@ class Replica:
 
     def _progressed(self, progress: Progress) -> None:
         self._progress = progress
-        self._on_change(self.report())
+        if time.monotonic() - self._told_progress_at >= PROGRESS_EVERY_S:
+            self._told_progress_at = time.monotonic()
+            self._on_change(self.report())
 
     async def _watch(self) -> float | None:
         """Until the engine ends by itself."""
@@ -219,7 +240,8 @@ class Replica:
             await asyncio.sleep(max(0.1, OBSERVE_EVERY_S - (time.monotonic() - began)))
 
     async def _start_failed(self, error: MoorageError | OSError) -> float | None:
-        running = self._running
+        running, self._fetched = self._running, None
+        self._settled.set()
         what = f"start failed: {error.message if isinstance(error, MoorageError) else error}"
         if running is not None:
             await running.link.stop(1.0)
@@ -256,31 +278,33 @@ class Replica:
     async def _put_down(self, reason: str) -> None:
         """From whatever state to stopped."""
         running = self._running
-        grace_s = self._berth.settings.drain_s if self._stop_grace_s is None else self._stop_grace_s
         if running is None:
             await asyncio.to_thread(kill_replica, self._directory)  # a start that was cut off half way
         else:
             if self._now.state == "ready":
                 self._set("draining", reason)
-                await self._drain(running, grace_s)
-            ended = await running.link.stop(min(TERM_GRACE_S, max(1.0, grace_s)))
+                await self._drain(running)
+            ended = await running.link.stop(min(TERM_GRACE_S, max(1.0, self._grace_s)))
             if ended.by == "stuck":
                 reason = f"{reason}; {ended}"
             await self._lay_down(running)
         await asyncio.to_thread(remove_record, self._directory)
         self._set("stopped", reason)
 
-    async def _drain(self, running: Running, grace_s: float) -> None:
+    @property
+    def _grace_s(self) -> float:
+        return self._berth.settings.drain_s if self._stop_grace_s is None else self._stop_grace_s
+
+    async def _drain(self, running: Running) -> None:
         """Until the engine says it has nothing to do, at most for the grace."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await asyncio.sleep(SETTLE_S)
-                while not running.link.exited.done():
-                    with contextlib.suppress(MoorageError):
-                        self._load = await scrape(self._berth.client, running.engine, running.launch)
-                        if self._load.running == 0 and not self._load.queued:
-                            return
-                    await asyncio.sleep(DRAIN_EVERY_S)
+        began = time.monotonic()
+        await asyncio.sleep(min(SETTLE_S, self._grace_s))
+        while time.monotonic() - began < self._grace_s and not running.link.exited.done():
+            with contextlib.suppress(MoorageError):
+                self._load = await scrape(self._berth.client, running.engine, running.launch, timeout_s=1.0)
+                if self._load.running == 0 and not self._load.queued:
+                    return
+            await asyncio.sleep(DRAIN_EVERY_S)
 
     async def _lay_down(self, running: Running) -> None:
         """Forget an engine that has ended."""

@@ -1,6 +1,7 @@
 """All replicas of this worker: what is ordered, what runs, what is leaving."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from moorage.worker.sweep import kill_replica, sweep
 
 FAREWELL_S = 5.0
 """How long a stopped replica is still reported, so that the controller hears of its end."""
+ADOPT_TIMEOUT_S = 3.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -41,6 +43,9 @@ class Roster:
             log.info("adopting", replica=record.order.replica, generation=record.generation)
             self._wanted[record.order.replica] = record.order
             self._begin(record.order)
+        with contextlib.suppress(TimeoutError):  # orders may change what is adopted, not cut it off half way
+            async with asyncio.timeout(ADOPT_TIMEOUT_S):
+                await asyncio.gather(*(replica.settled() for replica in self._replicas.values()))
 
     def reconcile(self, orders: Iterable[ReplicaOrder]) -> None:
         """Make what runs what is ordered. Returns at once; replicas go their own way."""
@@ -68,7 +73,7 @@ class Roster:
         self._stopping = True
         for timer in self._farewell.values():
             timer.cancel()
-        stops = [replica.stop(grace_s) for replica in self._replicas.values()]
+        stops = [replica.stop(grace_s, "its worker stops") for replica in self._replicas.values()]
         await asyncio.gather(*stops, *self._leaving.values())
 
     def _begin(self, order: ReplicaOrder) -> None:
@@ -79,7 +84,7 @@ class Roster:
 
     async def _leave(self, name: str) -> None:
         replica = self._replicas[name]
-        await replica.stop(self._berth.settings.drain_s)
+        await replica.stop(self._berth.settings.drain_s, "no longer ordered")
         del self._leaving[name], self._replicas[name]
         if (order := self._wanted.get(name)) is not None and not self._stopping:
             self._begin(order)

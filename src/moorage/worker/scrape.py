@@ -13,12 +13,12 @@ SCRAPE_TIMEOUT_S = 5.0
 SCRAPE_MAX_BYTES = 8 * 1024 * 1024
 
 
-async def scrape(client: Client, engine: Engine, launch: Launch) -> Load:
+async def scrape(client: Client, engine: Engine, launch: Launch, timeout_s: float = SCRAPE_TIMEOUT_S) -> Load:
     """One reading. Raises MoorageError when the engine does not answer as it should."""
     if not engine.metrics_path:
         return Load()
     async with client.call(
-        launch.address, "GET", engine.metrics_path, token=launch.token, timeout_s=SCRAPE_TIMEOUT_S
+        launch.address, "GET", engine.metrics_path, token=launch.token, timeout_s=timeout_s
     ) as reply:
         if reply.status != 200:
             raise UpstreamBroken(f"{engine.name} answered GET {engine.metrics_path} with {reply.status}")
