@@ -13,13 +13,39 @@ from moorage.config.load import KEY_VARIABLE
 from moorage.config.options import Option, options
 from moorage.config.schema import schema
 from moorage.config.tree import Config
+from moorage.telemetry import replicas
+from moorage.telemetry.gateway import GatewayMetrics
 
 _NOTE = "<!-- Written by scripts/check_docs.py --write from {source}. Change that, not this page. -->"
 
 
 def pages() -> dict[str, str]:
     """File name under docs/reference → content."""
-    return {"cli.md": cli(), "config.md": config(), "errors.md": error_page()}
+    return {"cli.md": cli(), "config.md": config(), "errors.md": error_page(), "metrics.md": metrics()}
+
+
+# Metrics
+
+
+def metrics() -> str:
+    counted = [
+        (f"`{family.name}{'_total' if family.type == 'counter' else ''}`", family.type, family.documentation)
+        for family in GatewayMetrics().registry.collect()
+        if family.name.startswith("moorage_") and not family.name.endswith("_created")
+    ]
+    known = [(f"`{name}`", "gauge", text) for name, text in (replicas.REPLICA_GAUGES | replicas.ENGINE_GAUGES).items()]
+    parts = [
+        _NOTE.format(source="src/moorage/telemetry"),
+        "# Metrics",
+        "`GET /metrics` of any gateway answers for all gateways of the machine in Prometheus' text format: counters "
+        "and histograms are summed over them, gauges carry a `process` label. `process_*` are the usual ones.",
+        "## Calls",
+        _table(("metric", "type", ""), counted),
+        "## Replicas and their engines",
+        "The same names for every engine. What an engine does not tell is left out, never 0.",
+        _table(("metric", "type", ""), known),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 # The command line
