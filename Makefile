@@ -2,7 +2,7 @@
 #   make serve   set up and serve a real model
 #   make test    set up and pass the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check format lock clean
+.PHONY: help setup serve test check bench-gateway bench-engine format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONPATH
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 # uv through pip, into a folder of the project: works where Debian forbids installing beside its own packages.
 $(UV):
@@ -45,6 +45,12 @@ check: $(VENV)/.ready-dev ## lint, types, imports, file sizes, docs
 	@$(VENV)/bin/python scripts/check_sizes.py
 	@$(VENV)/bin/python scripts/check_docs.py
 	@$(VENV)/bin/pyright
+
+bench-gateway: $(VENV)/.ready ## the gateway on one core beside nginx and a bare relay; ARGS="…" are passed on
+	@$(VENV)/bin/python -m tests.bench.gateway $(ARGS)
+
+bench-engine: $(VENV)/.ready ## streams through the gateway and straight at the runtime, in pairs; ARGS="…" are passed on
+	@$(VENV)/bin/python -m tests.bench.engine $(ARGS)
 
 format: $(VENV)/.ready-dev ## format the code and regenerate the reference
 	@$(VENV)/bin/ruff check --fix --quiet . || true

@@ -1,0 +1,242 @@
+"""What the gateway costs in front of a real engine: streams through it and straight at the runtime, in pairs.
+
+    python -m tests.bench.engine [--pairs N] [--tokens N] [--json FILE]
+
+Starts `moorage serve` with the default model and a state folder of its own. In each pair the same load goes to the
+runtime's Unix socket and through the gateway, the order alternating. Ratios are gateway ÷ runtime; the interval is at
+least 95 % of their median, by order statistics (the sign test turned round).
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from moorage.http.client import Client
+from moorage.serve.bench import Bench, Round, Side, Workload
+from moorage.serve.bench_report import MEASURES, Measure, good, median_interval, percentile
+from moorage.serve.state import State
+from moorage.wire import table as wire
+from moorage.wire.table import Snapshot, TargetRow
+from tests.bench import machine
+from tests.bench.report import print_table
+from tests.e2e.product import Product
+
+RUNTIME, GATEWAY = 0, 1
+STREAMS = (1, 16)
+PROMPT_TOKENS = 32
+READY_S = 300.0
+"""The model may have to be downloaded."""
+PACKAGES = ("moorage", "xllamacpp", "uvicorn", "uvloop", "httptools", "aiohttp", "msgspec")
+SHOWN = ("time to first token", "per token, mean of a call", "whole call", "output")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One measure: medians over the rounds, and the ratio of the pairs."""
+
+    name: str
+    unit: str
+    runtime: float
+    gateway: float
+    pairs: int
+    ratio: float
+    low: float | None
+    """None below 6 pairs."""
+    high: float | None
+
+
+@dataclass
+class Meter:
+    """What the gateway process takes, told apart by the side that a round was for."""
+
+    pid: int
+    bench: Bench
+    cpu_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    wall_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    chunks: int = 0
+    """Events with content relayed."""
+
+    def __post_init__(self) -> None:
+        self._last = machine.cpu_s(self.pid), time.perf_counter()
+
+    def on_call(self) -> None:
+        """To be told of every call that ended; a round is over with its last one."""
+        rounds, requests = self.bench.rounds, self.bench.workload.requests
+        if rounds and len(rounds[-1].samples) < requests:
+            return
+        (cpu_s, at), self._last = self._last, (machine.cpu_s(self.pid), time.perf_counter())
+        if not rounds:
+            return
+        one = rounds[-1]
+        self.cpu_s[one.side] += self._last[0] - cpu_s
+        self.wall_s[one.side] += self._last[1] - at
+        if one.side == GATEWAY:
+            self.chunks += sum(len(sample.gaps_s) + (sample.first_s is not None) for sample in one.samples)
+
+    def report(self) -> dict[str, float]:
+        """The background is what the gateway takes while the runtime is called without it: following the table."""
+        background = self.cpu_s[RUNTIME] / self.wall_s[RUNTIME]
+        net_s = self.cpu_s[GATEWAY] - background * self.wall_s[GATEWAY]
+        return {
+            "chunks": self.chunks,
+            "cpu_us_per_chunk": self.cpu_s[GATEWAY] * 1e6 / self.chunks,
+            "cpu_us_per_chunk_less_background": net_s * 1e6 / self.chunks,
+            "background_share": background,
+        }
+
+
+def main() -> None:
+    options = _options()
+    about = machine.facts()
+    with tempfile.TemporaryDirectory(prefix="mb-") as folder, Product(Path(folder)) as product:
+        print("starting moorage serve", file=sys.stderr)
+        product.start().ready(READY_S)
+        report: dict[str, Any] = {
+            "machine": about,
+            "versions": machine.versions(
+                "moorage", "xllamacpp", "uvicorn", "uvloop", "httptools", "aiohttp", "msgspec"
+            ),
+            "interval": "at least 95 % of the median of the ratios, by order statistics (sign test)",
+        } | asyncio.run(measure(product, options))
+    show(report)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench-engine", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--pairs", type=int, default=15, help="pairs of rounds, 6 or more for an interval (15)")
+    parser.add_argument("--tokens", type=int, default=128, help="tokens of each reply (128)")
+    parser.add_argument("--calls", type=int, default=4, help="calls of a round with one stream (4)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    options = parser.parse_args()
+    if options.pairs < 1 or options.tokens < 2 or options.calls < 1:
+        parser.error("--pairs and --calls are at least 1, --tokens 2")
+    return options
+
+
+async def measure(product: Product, options: argparse.Namespace) -> dict[str, Any]:
+    cases: list[dict[str, Any]] = []
+    async with Client() as client:
+        target = await runtime_of(product, client)
+        sides = [
+            Side(url=target.address, model=target.model, api_key=target.token),
+            Side(url=product.url, model=target.model),
+        ]
+        gateway = product.processes()["gateway"][0]
+        for streams in STREAMS:
+            workload = Workload(
+                concurrency=streams,
+                requests=max(streams, options.calls),
+                rounds=options.pairs,
+                prompt_tokens=PROMPT_TOKENS,
+                output_tokens=options.tokens,
+                ignore_eos=True,
+            )
+            bench = Bench(workload, sides)
+            meter = Meter(gateway.pid, bench)
+            print(f"{options.pairs} pairs with streams at once: {streams}", file=sys.stderr)
+            await bench.run(client, meter.on_call)
+            refuse_broken(bench)
+            compared = [asdict(compare(one, bench.rounds)) for one in MEASURES if one.name in SHOWN]
+            cases.append({"streams": streams, "measures": compared, "gateway": meter.report()})
+    memory = [
+        {"role": role, "pid": one.pid, **asdict(machine.memory(one.pid))}
+        for role, group in product.processes().items()
+        for one in group
+    ]
+    return {"model": target.model, "slots": target.capacity, "tokens": options.tokens, "cases": cases, "memory": memory}
+
+
+async def runtime_of(product: Product, client: Client) -> TargetRow:
+    """Where the runtime listens and what token it wants: only the table knows, and only gateways may read it."""
+    state = State(product.folder / "state", str(product.port))
+    address, path = f"unix:{state.run}/controller.sock", f"/internal/v1/table?process=bench&pid={os.getpid()}"
+    line = bytearray()
+    async with client.call(address, "GET", path, token=state.token()) as reply:
+        async for chunk in reply.chunks():
+            line += chunk
+            if b"\n" in chunk:
+                break
+    table = wire.decode(bytes(line.partition(b"\n")[0]))
+    assert isinstance(table, Snapshot)
+    return next(row for row in table.targets.values() if row.state == "ready")
+
+
+def refuse_broken(bench: Bench) -> None:
+    errors = {sample.error for one in bench.rounds for sample in one.samples if sample.error}
+    short = {
+        sample.output_tokens
+        for one in bench.rounds
+        for sample in good(one.samples)
+        if sample.output_tokens != bench.workload.output_tokens
+    }
+    if errors or short:
+        raise SystemExit(f"calls failed: {errors or 'none'}; replies of other lengths: {short or 'none'}")
+
+
+def compare(measure: Measure, rounds: Sequence[Round]) -> Compared:
+    values: dict[int, dict[int, float]] = {RUNTIME: {}, GATEWAY: {}}
+    for one in rounds:
+        values[one.side][one.number] = _value(measure, one)
+    runtime, gateway = values[RUNTIME], values[GATEWAY]
+    ratios = [gateway[number] / runtime[number] for number in runtime]
+    low, high = median_interval(ratios) or (None, None)
+    return Compared(
+        measure.name, measure.unit, median(runtime.values()), median(gateway.values()), len(ratios), median(ratios),
+        low, high,
+    )  # fmt: skip
+
+
+def _value(measure: Measure, one: Round) -> float:
+    """Of a whole round: a rate, or the median of its calls in milliseconds."""
+    if measure.rate:
+        value = measure.rate(one)
+    else:
+        known = [seconds for sample in one.samples for seconds in measure.of(sample) if seconds is not None]
+        value = percentile([seconds * 1000 for seconds in known], 0.5)
+    if value is None:
+        raise SystemExit(f"a round without any {measure.name}")
+    return value
+
+
+def show(report: dict[str, Any]) -> None:
+    for part in ("machine", "versions"):
+        print(" · ".join(f"{name} {value}" for name, value in report[part].items()))
+    print(f"{report['model']}, {report['slots']} slots, replies of {report['tokens']} tokens; medians of rounds")
+    for case in report["cases"]:
+        rows = [
+            [f"streams at once: {case['streams']}", "unit", "runtime", "gateway", "pairs", "ratio", "95 % interval"]
+        ]
+        for one in case["measures"]:
+            interval = "n/a" if one["low"] is None else f"{one['low']:.3f}–{one['high']:.3f}"
+            numbers = [f"{one['runtime']:.1f}", f"{one['gateway']:.1f}", str(one["pairs"]), f"{one['ratio']:.3f}"]
+            rows.append([one["name"], one["unit"], *numbers, interval])
+        print()
+        print_table(rows)
+        gateway = case["gateway"]
+        print(
+            f"gateway CPU a relayed chunk: {gateway['cpu_us_per_chunk']:.0f} µs, "
+            f"{gateway['cpu_us_per_chunk_less_background']:.0f} µs less its background "
+            f"({gateway['background_share']:.1%} of a core), over {gateway['chunks']} chunks"
+        )
+    print()
+    rows = [["process", "pid", "RSS MB", "PSS MB"]]
+    for one in report["memory"]:
+        rows.append([one["role"], str(one["pid"]), f"{one['rss_bytes'] / 1e6:.0f}", f"{one['pss_bytes'] / 1e6:.0f}"])
+    print_table(rows)
+    if warning := machine.busy(report["machine"]):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
