@@ -36,9 +36,8 @@ SEARCH = tool(
         "properties": {
             "query": {"type": "string"},
             "limit": {"type": "integer"},
-            "tags": {"type": "array", "items": {"type": "string"}},
         },
-        "required": ["query", "limit", "tags"],
+        "required": ["query", "limit"],
     },
 )
 BOOK = tool(
@@ -49,8 +48,9 @@ BOOK = tool(
         "properties": {
             "who": {"$ref": "#/$defs/person"},
             "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "tags": {"type": "array", "items": {"type": "string"}},
         },
-        "required": ["who", "note"],
+        "required": ["who", "note", "tags"],
         "$defs": {
             "person": {
                 "type": "object",

@@ -159,7 +159,7 @@ class App:
         request = decode(EmbeddingRequest, body)
         self._expect("embed", request.model)
         request.model = request.model or self._settings.served_name
-        await reply_json(send, await embed(request, self._info, self._caller))
+        await reply_json(send, await embed(request, self._info, self._caller, self._listener))
 
     async def _tokenize(self, body: bytes, send: Send) -> None:
         await reply_json(send, await tokenize(decode(TokenizeRequest, body), self._info, self._listener))

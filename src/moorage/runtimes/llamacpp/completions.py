@@ -6,7 +6,8 @@ from typing import Any
 from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.caller import Work
 from moorage.runtimes.llamacpp.grammar import Grammars
-from moorage.runtimes.llamacpp.listener import ModelInfo
+from moorage.runtimes.llamacpp.library import context_exceeded
+from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
 from moorage.runtimes.llamacpp.pieces import Piece, Usage
 from moorage.runtimes.llamacpp.requests import CompletionRequest
 from moorage.runtimes.llamacpp.sampling import sampling, split, token_ids
@@ -14,6 +15,8 @@ from moorage.runtimes.llamacpp.sampling import sampling, split, token_ids
 Json = dict[str, Any]
 Prompt = str | list[int]
 PROMPTS_MAX = 2048
+SPECIAL_TOKENS = 4
+"""At most so many are put around a text."""
 
 
 class Completion:
@@ -47,6 +50,10 @@ class Completion:
         body = sampling(request, self._info, request.max_tokens)
         if request.logprobs is not None:
             body["logprobs"] = max(request.logprobs, 1)
+        if len(self._prompts) > 1:
+            # The library checks each when its turn comes, when a stream has long begun.
+            for prompt in self._prompts:
+                await check_length(prompt, self._info.context, listener)
         works: list[Work] = []
         for place, prompt in enumerate(self._prompts):
             works += split("completions", {**body, "prompt": prompt}, request, slots, place)
@@ -113,6 +120,15 @@ def prompts(given: str | list[Any], param: str, info: ModelInfo) -> list[Prompt]
     return [
         token_ids(_filled(entry, f"{param}[{place}]"), f"{param}[{place}]", info) for place, entry in enumerate(given)
     ]
+
+
+async def check_length(prompt: Prompt, context: int, listener: Listener) -> None:
+    """Raises BadRequest for one of more than `context` tokens. Short texts need no counting: a token has a byte."""
+    length = len(prompt) if isinstance(prompt, list) else len(prompt.encode()) + SPECIAL_TOKENS
+    if length > context and isinstance(prompt, str):
+        length = len(await listener.tokens(prompt, special=True))
+    if length > context:
+        raise context_exceeded(length, context)
 
 
 def _filled(entry: Any, param: str) -> Any:

@@ -7,14 +7,14 @@ from typing import Any
 
 from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.caller import Caller
-from moorage.runtimes.llamacpp.completions import Prompt, prompts
-from moorage.runtimes.llamacpp.listener import ModelInfo
+from moorage.runtimes.llamacpp.completions import Prompt, check_length, prompts
+from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
 from moorage.runtimes.llamacpp.requests import EmbeddingRequest, one_of
 
 Json = dict[str, Any]
 
 
-async def embed(request: EmbeddingRequest, info: ModelInfo, caller: Caller) -> Json:
+async def embed(request: EmbeddingRequest, info: ModelInfo, caller: Caller, listener: Listener) -> Json:
     """The reply's body. Raises BadRequest."""
     encoding = one_of("encoding_format", request.encoding_format or "float", ("float", "base64"))
     inputs = prompts(request.input, "input", info)
@@ -23,6 +23,9 @@ async def embed(request: EmbeddingRequest, info: ModelInfo, caller: Caller) -> J
             f"dimensions: this model's embeddings have {info.embedding_length} dimensions and cannot be shortened",
             param="dimensions",
         )
+    for text in inputs:
+        # The library would answer that it failed.
+        await check_length(text, info.context, listener)
     replies = await _embedded(inputs, caller)
     tokens = sum(reply["usage"]["prompt_tokens"] for reply in replies)
     return {
