@@ -44,7 +44,7 @@ async def test_a_killed_worker_leaves_nothing_within_six_seconds(harbour: Harbou
 
 
 async def test_a_worker_that_comes_back_adopts(harbour: Harbour) -> None:
-    process = harbour.spawn(keeper_lease_s=LEASE_S)
+    process = harbour.spawn(keeper_lease_s=3.0)
     order = harbour.order()
     harbour.controller.order(order)
     first = await harbour.controller.until("chat-0", "ready")
@@ -52,13 +52,13 @@ async def test_a_worker_that_comes_back_adopts(harbour: Harbour) -> None:
     process.wait()
     harbour.controller.reports.clear()
     await asyncio.sleep(1.0)
-    second = harbour.spawn(keeper_lease_s=LEASE_S)
+    second = harbour.spawn(keeper_lease_s=3.0)
     again = await harbour.controller.until("chat-0", "ready")
     assert (again.pid, again.generation, again.token) == (first.pid, first.generation, first.token)
     assert again.why == first.why
     assert (await harbour.ask(again))[0] == 200
     assert len({hello.incarnation for hello in harbour.controller.hellos}) == 1
-    await asyncio.sleep(LEASE_S + 1.0)  # the new owner renews
+    await asyncio.sleep(4.0)  # the new owner renews
     assert (await harbour.ask(again))[0] == 200
     latest = harbour.controller.latest("chat-0")
     assert latest is not None
@@ -268,22 +268,19 @@ async def test_the_api_shows_and_follows_logs(harbour: Harbour) -> None:
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/replicas/unknown/log", 404),
-        ("/replicas/../../etc/passwd/log", 404),
-        ("/replicas/chat-0/log?tail=-1", 400),
-        ("/replicas/chat-0/log?tail=many", 400),
-        ("/replicas/chat-0/log?tail=99999999999", 400),
-        ("/nowhere", 404),
-    ],
-)
-async def test_the_api_refuses_clearly(harbour: Harbour, path: str, status: int) -> None:
+async def test_the_api_refuses_clearly(harbour: Harbour) -> None:
     async with started(harbour):
         harbour.controller.order(harbour.order())
         await harbour.controller.until("chat-0", "ready")
-        assert (await _get(harbour, path))[0] == status
+        for path, status in {
+            "/replicas/unknown/log": 404,
+            "/replicas/../../etc/passwd/log": 404,
+            "/replicas/chat-0/log?tail=-1": 400,
+            "/replicas/chat-0/log?tail=many": 400,
+            "/replicas/chat-0/log?tail=99999999999": 400,
+            "/nowhere": 404,
+        }.items():
+            assert (await _get(harbour, path))[0] == status, path
 
 
 async def test_a_follower_does_not_hold_up_the_stop(harbour: Harbour) -> None:
