@@ -1,5 +1,6 @@
 """Which engine runs a model: the one named, or with `auto` the best of those that can."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from moorage.config.model import ModelSpec
@@ -24,11 +25,16 @@ def choose(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Choice:
         if not support.ok:
             raise EngineError(f"{engine.name} cannot run model {spec.name!r}: {support.why}")
         return Choice(engine, (f"{engine.name}: named by the configuration",))
-    asked = [(engine, engine.supports(facts, machine)) for engine in registered()]
+    return best_of(registered(), spec.name, facts, machine)
+
+
+def best_of(engines: Iterable[Engine], model: str, facts: ModelFacts, machine: Machine) -> Choice:
+    """The engine of the highest rank. Raises EngineError."""
+    asked = [(engine, engine.supports(facts, machine)) for engine in engines]
     able = [(engine, support) for engine, support in asked if support.ok]
     if not able:
         reasons = "; ".join(f"{engine.name}: {support.why}" for engine, support in asked)
-        raise EngineError(f"no engine can run model {spec.name!r} here: {reasons}")
+        raise EngineError(f"no engine can run model {model!r} here: {reasons}")
     best, best_support = max(able, key=_rank)
     others = [_line(engine, support) for engine, support in asked if engine is not best]
     return Choice(best, (f"{best.name}: {best_support.why}", *others))

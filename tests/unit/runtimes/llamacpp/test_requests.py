@@ -1,0 +1,35 @@
+import pytest
+
+from moorage.errors import BadRequest
+from moorage.runtimes.llamacpp.requests import ChatRequest, CompletionRequest, EmbeddingRequest, decode
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "words"),
+    [
+        (b'{"messages": [], "n": "x"}', "messages", ">= 1"),
+        (b'{"messages": [{"role": 3}]}', "messages[0].role", "a string, got an integer"),
+        (b'{"messages": "x"}', "messages", "an array, got a string"),
+        (b'{"messages": [{"role": "user", "content": 5}]}', "messages[0].content", "a string or an array or null"),
+        (b"{}", "messages", "messages is required"),
+        (b'{"messages": [{}]}', "messages[0].role", "is required"),
+        (b"[]", None, "the body: expected an object, got an array"),
+        (b"{", None, "not valid JSON"),
+    ],
+)
+def test_messages_name_the_field_and_what_it_may_be(body: bytes, param: str | None, words: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode(ChatRequest, body)
+    assert caught.value.param == param
+    assert words in caught.value.message
+
+
+def test_unknown_fields_and_nulls_are_let_through() -> None:
+    request = decode(ChatRequest, b'{"messages": [{"role": "user", "x": 1}], "id_slot": {}, "n": null, "stop": null}')
+    assert request.n is None
+
+
+def test_prompts_and_inputs_take_many_forms() -> None:
+    for value in (b'"x"', b'["x"]', b"[1, 2]", b"[[1], [2]]"):
+        assert decode(CompletionRequest, b'{"prompt": ' + value + b"}")
+        assert decode(EmbeddingRequest, b'{"input": ' + value + b"}")
