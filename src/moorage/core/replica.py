@@ -50,8 +50,8 @@ def allowed(old: ReplicaState, new: ReplicaState) -> bool:
     return new in _FOLLOWERS[old]
 
 
-QUICK_RETRY_S = 0.5
-"""Before the first restart of an engine that had been ready."""
+QUICK_RETRIES_S = (0.5, 1.0, 2.0)
+"""Before the first restarts of an engine that had been ready."""
 BACKOFF_S = 10.0
 BACKOFF_MAX_S = 300.0
 FAILED_STARTS_MAX = 5
@@ -63,17 +63,18 @@ STEADY_S = 60.0
 class Restarts:
     """What has gone wrong lately, and so when to try again: 10·2ⁿ seconds, at most 300.
 
-    An engine that was ready and crashed is started again almost at once, one time: most crashes are single (an
-    operator's or the kernel's kill), its files are warm, and calls are waiting. Only when it fails again before it has
-    been steady does the back-off begin. A start that failed fails again most likely: it waits from the first time on,
-    and after five in a row nobody tries again until something changes.
+    An engine that was ready and crashed is started again almost at once, three times: most crashes are single (an
+    operator's or the kernel's kill, one poisonous call), its files are warm, and calls are waiting. Only when it goes
+    on crashing without having been steady in between does the back-off begin. A start that failed fails again most
+    likely: it waits from the first time on, and after five in a row nobody tries again until something changes.
     """
 
     step: int = 0
     """Exponent of the next back-off."""
     failed_starts: int = 0
     """In a row: a start that reached ready ends the row."""
-    quick_used: bool = False
+    quick: int = 0
+    """Quick restarts used up."""
     backoff_s: float = BACKOFF_S
 
     def start_failed(self) -> "tuple[Restarts, float | None]":
@@ -89,8 +90,8 @@ class Restarts:
     def crashed(self, ready_for_s: float) -> "tuple[Restarts, float]":
         """After an engine that had been ready for so long ended by itself."""
         calm = self.forgotten() if ready_for_s >= STEADY_S else self
-        if not calm.quick_used:
-            return replace(calm, failed_starts=0, quick_used=True), QUICK_RETRY_S
+        if calm.quick < len(QUICK_RETRIES_S):
+            return replace(calm, failed_starts=0, quick=calm.quick + 1), QUICK_RETRIES_S[calm.quick]
         return replace(calm, failed_starts=0, step=calm.step + 1), calm.delay_s
 
     def forgotten(self) -> "Restarts":

@@ -24,14 +24,16 @@ class Record(Struct, frozen=True, kw_only=True):
     """What the engine is loaded by: its name, or `package.module:attribute`."""
     facts: ModelFacts
     launch: Launch
-    """Without environment and files: those were for the start."""
+    """Without environment and without the files' content: those were for the start."""
     why: tuple[str, ...]
     ready: bool = False
     """A start that was not finished is not adopted but done again."""
 
 
 def write_record(directory: Path, record: Record) -> None:
-    slim = msgspec.structs.replace(record, launch=replace(record.launch, env={}, files={}))
+    slim = msgspec.structs.replace(
+        record, launch=replace(record.launch, env={}, files=dict.fromkeys(record.launch.files, b""))
+    )
     write_private(directory / _NAME, msgspec.json.encode(slim))
 
 

@@ -20,7 +20,7 @@ from moorage.wire.names import ReplicaState
 from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, explain, start_engine
 from moorage.worker.record import Record, read_record, remove_record, write_record
 from moorage.worker.scrape import scrape
-from moorage.worker.sweep import kill_replica
+from moorage.worker.sweep import clear, kill_replica
 
 OBSERVE_EVERY_S = 1.0
 PROGRESS_EVERY_S = 0.2
@@ -28,6 +28,8 @@ DRAIN_EVERY_S = 0.2
 SETTLE_S = 0.3
 """What news of a drain needs to reach the gateways: until then they may still send calls."""
 TERM_GRACE_S = 5.0
+FAILED_GRACE_S = 1.0
+"""For an engine that never became ready and serves nobody."""
 WATCH_FILE_S = 2.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -143,8 +145,9 @@ class Replica:
         began = time.monotonic()
         try:
             adopted = await self._start()
-            ready_in = f"adopted, it runs since before this worker (pid {adopted})" if adopted else ""
-            self._set("ready", ready_in or f"answers since {time.monotonic() - began:.1f} s after its start")
+            took_s = time.monotonic() - began
+            how = f"adopted: its engine outlived its worker (pid {adopted})" if adopted else f"ready in {took_s:.1f} s"
+            self._set("ready", how)
         except (MoorageError, OSError) as error:
             return await self._start_failed(error)
         return await self._watch()
@@ -244,7 +247,7 @@ class Replica:
         self._settled.set()
         what = f"start failed: {error.message if isinstance(error, MoorageError) else error}"
         if running is not None:
-            await running.link.stop(1.0)
+            await running.link.stop(FAILED_GRACE_S)
         if _heals_by_itself(error):
             self._restarts, delay_s = self._restarts.delayed()
         else:
@@ -307,10 +310,10 @@ class Replica:
             await asyncio.sleep(DRAIN_EVERY_S)
 
     async def _lay_down(self, running: Running) -> None:
-        """Forget an engine that has ended."""
+        """Forget an engine that has ended, and what its keeper could not remove if that was killed."""
         await running.link.close()
         await self._berth.client.forget(running.launch.address)
-        await asyncio.to_thread(remove_record, self._directory)
+        await asyncio.to_thread(_clean_up, self._directory, running)
         self._running, self._load = None, Load()
 
     def _set(self, state: ReplicaState, reason: str, retry_at: float | None = None) -> None:
@@ -338,6 +341,12 @@ def _reachable(report: ReplicaReport, running: Running) -> ReplicaReport:
         echoes_model=engine.echoes_model,
         pid=running.link.pid,
     )
+
+
+def _clean_up(directory: Path, running: Running) -> None:
+    for name in running.launch.files:
+        Path(name).unlink(missing_ok=True)
+    clear(directory)
 
 
 def _heals_by_itself(error: MoorageError | OSError) -> bool:

@@ -21,7 +21,7 @@ def sweep(run_dir: Path) -> list[Path]:
             alive.append(directory)
         else:
             kill_replica(directory)
-            _clear(directory)
+            clear(directory)
     return alive
 
 
@@ -55,9 +55,11 @@ def _left(directory: Path) -> list[int]:
     return left
 
 
-def _clear(directory: Path) -> None:
+def clear(directory: Path) -> None:
     """Everything but the generation, which goes on counting when the replica comes back soon."""
     generation = directory / "generation"
+    if not directory.is_dir():
+        return
     if not generation.exists() or time.time() - generation.stat().st_mtime > REMEMBER_S:
         shutil.rmtree(directory, ignore_errors=True)
         return

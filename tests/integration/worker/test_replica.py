@@ -69,8 +69,9 @@ async def test_a_killed_process_is_back_within_six_seconds_while_others_serve(ru
     controller = running.controller
     controller.order(running.order(grandchild=1), running.order("other-0"))
     first = await controller.until("chat-0", "ready")
+    directory = replica_dir(running.run_dir, "chat-0")
     other = await controller.until("other-0", "ready")
-    identity = read_identity(str(replica_dir(running.run_dir, "chat-0")))
+    identity = read_identity(str(directory))
     assert identity is not None
     before = set(running.left())
     assert len(before) == 3
@@ -90,6 +91,27 @@ async def test_a_killed_process_is_back_within_six_seconds_while_others_serve(ru
     reasons = [reason for state, reason in controller.history["chat-0"] if state == "failed"]
     assert any("SIGKILL" in reason or "keeper process was killed" in reason for reason in reasons)
     assert (controller.latest("other-0") or other).generation == 1
+
+
+async def test_three_kills_in_a_row_are_each_back_in_time(running: Harbour) -> None:
+    running.controller.order(running.order())
+    report = await running.controller.until("chat-0", "ready")
+    for generation in (2, 3, 4):
+        assert report.pid is not None
+        os.kill(report.pid, signal.SIGKILL)
+        report = await running.controller.until("chat-0", "ready", limit_s=6.0, generation=generation)
+    assert report.restarts == 3
+
+
+async def test_a_killed_keeper_leaves_no_secrets(running: Harbour) -> None:
+    running.controller.order(running.order(start_s=0))
+    await running.controller.until("chat-0", "ready")
+    directory = replica_dir(running.run_dir, "chat-0")
+    identity = read_identity(str(directory))
+    assert identity is not None
+    os.kill(identity["keeper_pid"], signal.SIGKILL)
+    await running.controller.until("chat-0", "failed")
+    assert os.listdir(directory) == ["generation"]
 
 
 async def test_a_failed_start_says_cause_fix_and_last_lines(running: Harbour) -> None:
