@@ -53,7 +53,8 @@ class Chat:
         body["messages"] = self._messages
         if request.logprobs:
             body |= {"logprobs": True, "top_logprobs": max(self._top, 1)}
-        if self._plan.mode == "auto":
+        # Beside a format, tools that the template does not show are left out: the library refuses both together.
+        if self._plan.mode == "auto" and (self._info.supports_tools or request.response_format is None):
             body |= {"tools": self._plan.bodies, "parallel_tool_calls": request.parallel_tool_calls is not False}
         if request.chat_template_kwargs:
             body["chat_template_kwargs"] = request.chat_template_kwargs
@@ -97,10 +98,10 @@ class Chat:
             wanted = _format(request.response_format)
             if wanted is not None and self._plan.mode == "forced":
                 raise BadRequest("response_format cannot be combined with a forced tool call", param="response_format")
-            if wanted is not None and self._plan.mode == "auto":
+            if wanted is not None and self._plan.mode == "auto" and self._info.supports_tools:
                 raise BadRequest(
-                    "response_format cannot be combined with tools on this engine: set tool_choice to 'none', or "
-                    "leave out one of the two",
+                    "response_format cannot be combined with tools that the model may call: set tool_choice to 'none', "
+                    "or leave out one of the two",
                     param="response_format",
                 )
         if request.chat_template_kwargs:

@@ -27,7 +27,6 @@ class ModelInfo:
     embedding_length: int
     supports_tools: bool
     """Whether the chat template shows tools to the model."""
-    has_template: bool
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ class Listener:
             vocabulary=int(meta["n_vocab"]),
             embedding_length=int(meta["n_embd"]),
             supports_tools=bool(props.get("chat_template_caps", {}).get("supports_tools")),
-            has_template=bool(props.get("chat_template")),
         )
 
     async def tokens(self, text: str, *, special: bool) -> list[Token]:

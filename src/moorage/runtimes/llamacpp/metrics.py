@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+from moorage.errors import MoorageError
 from moorage.runtimes.llamacpp.caller import Caller
 
 WAIT_S = 1.0
@@ -35,12 +36,12 @@ class Metrics:
                 answer.set_result(self._last if text is None else text)
 
         def ask() -> None:
-            text: str | None = None
             try:
                 text = self._caller.library.metrics()
-            finally:
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(settle, text)
+            except (MoorageError, RuntimeError):
+                text = None
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, text)
 
         threading.Thread(target=ask, name="metrics", daemon=True).start()
         return answer
