@@ -21,7 +21,7 @@ from moorage.wire.control import Machine, ReplicaOrder
 from moorage.worker.environment import clean_environment
 from moorage.worker.keepers import KeeperLink, KeeperOrder
 from moorage.worker.logs import last_start, log_path
-from moorage.worker.record import Record, write_record
+from moorage.worker.record import Record, record_path, write_record
 from moorage.worker.rundir import next_generation, replica_dir
 from moorage.worker.settings import Fetch, WorkerSettings
 
@@ -101,7 +101,7 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
         log=str(berth.log(order.replica)),
         generation=generation,
         lease_s=berth.settings.keeper_lease_s,
-        remove=[*launch.files, str(socket)],
+        remove=[*launch.files, str(socket), str(record_path(directory))],
     )
     return Running(record=record, engine=engine, link=await KeeperLink.start(directory, keeper))
 

@@ -30,6 +30,10 @@ class Record(Struct, frozen=True, kw_only=True):
     """A start that was not finished is not adopted but done again."""
 
 
+def record_path(directory: Path) -> Path:
+    return directory / _NAME
+
+
 def write_record(directory: Path, record: Record) -> None:
     slim = msgspec.structs.replace(
         record, launch=replace(record.launch, env={}, files=dict.fromkeys(record.launch.files, b""))

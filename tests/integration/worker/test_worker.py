@@ -41,6 +41,8 @@ async def test_a_killed_worker_leaves_nothing_within_six_seconds(harbour: Harbou
     process.wait()
     took_s = await harbour.gone(limit_s=8.0)
     assert 3.0 < took_s < 6.0
+    directory = replica_dir(harbour.run_dir, "chat-0")
+    assert sorted(os.listdir(directory)) == ["generation", "identity.json", "keeper.err"]  # no secrets, no sockets
 
 
 async def test_a_worker_that_comes_back_adopts(harbour: Harbour) -> None:
