@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -216,6 +217,7 @@ async def test_a_run_dir_too_long_for_sockets(harbour: Harbour) -> None:
         assert again.pid == first.pid
         harbour.run_dir = Path(again.address.removeprefix("unix:")).parent.parent  # swept at the end
     assert harbour.left() == []
+    shutil.rmtree(harbour.run_dir)
 
 
 async def test_the_api_wants_the_token(harbour: Harbour) -> None:
