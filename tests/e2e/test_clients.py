@@ -40,6 +40,12 @@ def user(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
+def create(client: OpenAI, **fields: Any) -> Any:
+    """The SDK's call without its overloads: what comes back depends on `stream`."""
+    completions: Any = client.chat.completions
+    return completions.create(**fields)
+
+
 def test_chat_and_its_published_shape(served: Product) -> None:
     for name in (MODEL, "smol"):
         status, body = served.chat(name)
@@ -51,9 +57,9 @@ def test_chat_and_its_published_shape(served: Product) -> None:
 
 def test_a_stream_says_the_same_as_the_whole(client: OpenAI) -> None:
     asked: Any = {"model": "smol", "messages": user("Name three fruits."), "seed": 7, "max_tokens": 24}
-    whole = client.chat.completions.create(**asked)
+    whole = create(client, **asked)
     options: Any = {"include_usage": True}
-    chunks = list(client.chat.completions.create(**asked, stream=True, stream_options=options))
+    chunks = list(create(client, **asked, stream=True, stream_options=options))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == whole.choices[0].message.content
     assert chunks[-1].usage is not None
@@ -92,16 +98,18 @@ def test_a_forced_tool_call(client: OpenAI, choice: Any) -> None:
     asked: Any = {
         "model": "smol", "messages": user("What is the weather in Oslo?"), "tools": [WEATHER], "tool_choice": choice,
     }  # fmt: skip
-    message = client.chat.completions.create(**asked).choices[0].message
+    reply = create(client, **asked)
+    message = reply.choices[0].message
     assert message.tool_calls
     call: Any = message.tool_calls[0]
     assert call.function.name == "get_weather"
     assert set(json.loads(call.function.arguments)) == {"city", "unit"}
     arguments, finish = "", ""
-    for chunk in client.chat.completions.create(**asked, stream=True):
-        for delta in chunk.choices[0].delta.tool_calls or [] if chunk.choices else []:
-            arguments += (delta.function and delta.function.arguments) or ""
-        finish = (chunk.choices and chunk.choices[0].finish_reason) or finish
+    for chunk in create(client, **asked, stream=True):
+        choice: Any = chunk.choices[0]
+        for call in choice.delta.tool_calls or ():
+            arguments += call.function.arguments or ""
+        finish = choice.finish_reason or finish
     assert set(json.loads(arguments)) == {"city", "unit"}
     assert finish == "tool_calls"
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
+from rich.columns import Columns
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress_bar import ProgressBar
 
 import moorage
 from moorage.controller.api.public import Seen, status
@@ -70,26 +71,19 @@ def _model_line(model: dict[str, Any], width: int) -> str:
     return f"  {marks.get(model['state'], '○')} {escape(model['id']):<{width}}  [dim]{described}[/dim]"
 
 
-@dataclass
-class _Shown:
-    task: TaskID
-    phase: str
-
-
 class _Bars:
-    """Progress bars, one a replica."""
+    """One line a replica: a bar while bytes come, a spinner while the engine loads."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            DownloadColumn(),
-            TimeRemainingColumn(),
+            _Bytes(),
+            TimeElapsedColumn(),
             console=console,
             transient=True,
         )
-        self._shown: dict[str, _Shown] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> None:
         self._progress.start()
@@ -100,20 +94,27 @@ class _Bars:
     def show(self, targets: list[dict[str, Any]]) -> None:
         for target in targets:
             progress = target["progress"] or {"what": target["state"], "done": 0, "total": None}
-            phase = str(progress["what"])
-            shown = self._shown.get(target["id"])
-            if shown is None or shown.phase != phase:
-                if shown is not None:
-                    self._progress.remove_task(shown.task)
-                shown = self._shown[target["id"]] = _Shown(
-                    self._progress.add_task(f"{target['id']}: {phase}", total=None), phase
-                )
+            task = self._tasks.get(target["id"])
+            if task is None:
+                task = self._tasks[target["id"]] = self._progress.add_task("", total=None)
             self._progress.update(
-                shown.task,
+                task,
+                description=f"[bold]{escape(target['id'])}[/bold] {progress['what']}",
                 total=progress["total"],
                 completed=progress["done"],
                 visible=target["state"] not in SETTLED,
             )
+
+
+class _Bytes(ProgressColumn):
+    """A bar and the megabytes, where the amount is known."""
+
+    def render(self, task: Task) -> RenderableType:
+        if not task.total:
+            return ""
+        bar = ProgressBar(total=task.total, completed=task.completed, width=30)
+        amount = f"{task.completed / 1e6:.0f} of {task.total / 1e6:.0f} MB"
+        return Columns([bar, amount])
 
 
 class _Lines:

@@ -2,7 +2,9 @@
 
 import logging
 import sys
-from typing import Any, Literal, TextIO
+from collections.abc import MutableMapping
+from io import TextIOBase
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -12,19 +14,39 @@ Style = Literal["json", "console"]
 def configure(style: Style, level: str, path: str | None = None) -> None:
     """Set up structlog for this process. Logs go to stderr, or append to `path`."""
     # A file of logs is opened for the life of the process.
-    output: TextIO = open(path, "a", encoding="utf-8", buffering=1) if path else sys.stderr  # noqa: SIM115
+    output: TextIO = open(path, "a", encoding="utf-8", buffering=1) if path else cast("TextIO", _Stderr())  # noqa: SIM115
     renderers: list[Any] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
         if style == "json"
-        else [structlog.dev.ConsoleRenderer(colors=output.isatty(), pad_event_to=0)]
+        else [_line_for_a_person]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if style == "console" else "iso", utc=style == "json"),
+            *([structlog.processors.format_exc_info] if style == "console" else []),
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
+
+
+class _Stderr(TextIOBase):
+    """sys.stderr as it is at each write: a progress bar that takes it over for a while prints lines above itself."""
+
+    def write(self, text: str, /) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _line_for_a_person(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    """`12:00:01 warning a gateway ended  process=0 code=-9`, over several lines where a value has several."""
+    clock, level, what = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    trace = event.pop("exception", "")
+    values = "  ".join(f"{name}={value}" for name, value in event.items())
+    mark = "" if level in ("info", "debug") else f"{level}: "
+    return f"{clock} {mark}{what}{'  ' if values else ''}{values}{chr(10) if trace else ''}{trace}"

@@ -96,7 +96,7 @@ class Agent:
             welcome = msgspec.json.decode(body, type=Welcome)
         except msgspec.DecodeError as error:
             raise UpstreamBroken(f"{self._settings.controller} answered hello with something else: {error}") from error
-        log.info("controller met", controller=self._settings.controller, worker=self._settings.id)
+        log.debug("controller met", controller=self._settings.controller, worker=self._settings.id)
         return welcome
 
     async def _follow(self) -> None:

@@ -321,8 +321,8 @@ class Replica:
             log.error("impossible change of state", replica=self.id, old=self._now.state, new=state)
         since = self._now.since if state == self._now.state else time.time()
         self._now = _Now(state, reason, since, retry_at)
-        level = log.warning if state == "failed" else log.info
-        level("replica", replica=self.id, state=state, reason=reason)
+        say = {"failed": log.warning, "ready": log.info}.get(state, log.debug)
+        say(f"{self.id} is {state}", reason=reason)
         self._on_change(self.report())
 
 
