@@ -3,7 +3,8 @@
     python -m tests.bench.backend FD...
 
 A chat completion of some 400 bytes, or a stream of 64 chunks, one usage chunk and `[DONE]`. Each chunk is written in a
-turn of the event loop of its own, as an engine that takes a step for each token does.
+turn of the event loop of its own, as an engine that takes a step for each token does; a paced stream has 5 ms between
+them, so that none meets the next on its way.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ import uvloop
 CHUNKS = 64
 MODEL = "bench/model"
 USAGE = {"prompt_tokens": 100, "completion_tokens": CHUNKS, "total_tokens": 100 + CHUNKS}
+PACED = b'"user":"paced"'
+"""Where a body holds it, its stream's chunks come one by one."""
+PACE_S = 0.005
 HEADER_BYTES_MAX = 64 * 1024
 
 
@@ -93,14 +97,18 @@ class Backend(asyncio.Protocol):
         if data.find(b'"stream":true', split) < 0:
             self._transport.write(UNARY)
         else:
-            self._step(0)
+            self._step(0, PACE_S if data.find(PACED, split) >= 0 else 0.0)
 
-    def _step(self, number: int) -> None:
+    def _step(self, number: int, pace_s: float) -> None:
         if self._lost:
             return
         self._transport.write(STREAM[number])
-        if number + 1 < len(STREAM):
-            self._loop.call_soon(self._step, number + 1)
+        if number + 1 == len(STREAM):
+            return
+        if pace_s:
+            self._loop.call_later(pace_s, self._step, number + 1, pace_s)
+        else:
+            self._loop.call_soon(self._step, number + 1, pace_s)
 
 
 def _length(head: bytes) -> int:
@@ -111,12 +119,11 @@ def _length(head: bytes) -> int:
 
 async def serve(listeners: list[socket.socket]) -> None:
     loop = asyncio.get_running_loop()
+    servers: list[asyncio.AbstractServer] = []
     for listener in listeners:
-        if listener.family == socket.AF_UNIX:
-            await loop.create_unix_server(Backend, sock=listener)
-        else:
-            await loop.create_server(Backend, sock=listener)
-    await loop.create_future()
+        create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+        servers.append(await create(Backend, sock=listener))
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":

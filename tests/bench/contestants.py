@@ -11,15 +11,36 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
 from moorage.http.server import bind_unix
 from moorage.serve.listening import bind, url_of
 from moorage.wire.launch import GatewayLaunch
+from tests.bench import backend
 
 START_S = 10.0
 PATH = "/v1/chat/completions"
+
+
+Kind = Literal["unary", "stream", "paced"]
+
+
+def _body(kind: Kind) -> bytes:
+    """A chat call of some 600 bytes."""
+    question = "Which harbour is safe in a westerly gale, and where does one moor there? " * 5
+    messages = [{"role": "system", "content": "You answer in one sentence."}, {"role": "user", "content": question}]
+    call = {"model": backend.MODEL, "messages": messages, "temperature": 0.7, "max_tokens": 64}
+    if kind != "unary":
+        call |= {"stream": True, "stream_options": {"include_usage": True}}
+    if kind == "paced":
+        call |= {"user": "paced"}
+    return json.dumps(call, separators=(",", ":")).encode()
+
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+BODIES = {kind: _body(kind) for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -142,15 +163,13 @@ def moorage(bed: Bed) -> Contestant:
 CONTESTANTS: dict[str, Callable[[Bed], Contestant]] = {"nginx": nginx, "relay": relay, "moorage": moorage}
 
 
-def check(contestant: Contestant, bodies: Sequence[bytes], expected: Sequence[str]) -> list[int]:
-    """Call it once for each body. Returns the sizes of the replies; raises SystemExit where one is not as expected."""
-    sizes: list[int] = []
-    for body, part in zip(bodies, expected, strict=True):
-        reply = _answer(contestant, body)
-        if part not in reply:
-            raise SystemExit(f"{contestant.name} does not answer as it should: {part!r} is not in {reply[:500]!r}")
-        sizes.append(len(reply))
-    return sizes
+def check(contestant: Contestant, kind: Kind) -> int:
+    """Call it once. Returns the reply's size; raises SystemExit where it is not as it should be."""
+    reply = _answer(contestant, BODIES[kind])
+    part = '"completion_tokens": 64' if kind == "unary" else "data: [DONE]\n\n"
+    if part not in reply:
+        raise SystemExit(f"{contestant.name} does not answer as it should: {part!r} is not in {reply[:500]!r}")
+    return len(reply)
 
 
 def _answer(contestant: Contestant, body: bytes) -> str:
@@ -167,15 +186,6 @@ def _answer(contestant: Contestant, body: bytes) -> str:
             if time.monotonic() > end:
                 raise SystemExit(f"{contestant.name} does not answer: {error}") from error
         time.sleep(0.05)
-
-
-def body(*, stream: bool) -> bytes:
-    """A chat call of some 600 bytes."""
-    question = "Which harbour is safe in a westerly gale, and where does one moor there? " * 5
-    messages = [{"role": "system", "content": "You answer in one sentence."}, {"role": "user", "content": question}]
-    call = {"model": "bench/model", "messages": messages, "temperature": 0.7, "max_tokens": 64}
-    call |= {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
-    return json.dumps(call, separators=(",", ":")).encode()
 
 
 def _module(name: str) -> list[str]:

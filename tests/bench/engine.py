@@ -96,6 +96,7 @@ class Meter:
 
 def main() -> None:
     options = _options()
+    machine.end_orderly()
     about = machine.facts()
     with tempfile.TemporaryDirectory(prefix="mb-") as folder, Product(Path(folder)) as product:
         print("starting moorage serve", file=sys.stderr)
