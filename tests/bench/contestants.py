@@ -40,7 +40,7 @@ def _body(kind: Kind) -> bytes:
 
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-BODIES = {kind: _body(kind) for kind in KINDS}
+BODIES: dict[Kind, bytes] = {kind: _body(kind) for kind in KINDS}
 
 
 @dataclass(frozen=True)

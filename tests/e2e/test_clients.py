@@ -106,10 +106,10 @@ def test_a_forced_tool_call(client: OpenAI, choice: Any) -> None:
     assert set(json.loads(call.function.arguments)) == {"city", "unit"}
     arguments, finish = "", ""
     for chunk in create(client, **asked, stream=True):
-        choice: Any = chunk.choices[0]
-        for call in choice.delta.tool_calls or ():
+        part: Any = chunk.choices[0]
+        for call in part.delta.tool_calls or ():
             arguments += call.function.arguments or ""
-        finish = choice.finish_reason or finish
+        finish = part.finish_reason or finish
     assert set(json.loads(arguments)) == {"city", "unit"}
     assert finish == "tool_calls"
 

@@ -65,7 +65,9 @@ class Known:
         for length, part in enumerate(path):
             parent = path[:length]
             strange = isinstance(part, str) and part not in self.below(parent)
-            shown.append("…" if strange and parent and self.secret(parent) else part)
+            # Below the first level the whole section counts, since wrong nesting has no options to compare with.
+            hidden = strange and parent and (self.secret(parent) or (length > 1 and self.secret(path[:1])))
+            shown.append("…" if hidden else part)
         return dotted(tuple(shown))
 
     def suggestion(self, path: Path) -> str:
