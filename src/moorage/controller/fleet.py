@@ -31,6 +31,7 @@ class ReplicaRecord:
 
     id: str
     model: ModelSpec
+    seat: int
     worker: str | None = None
     reason: str = "waiting to be placed"
     since: float = field(default_factory=time.time)
@@ -48,6 +49,7 @@ class Fleet:
         self.replicas: dict[str, ReplicaRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self._orders_seq = 0
+        self._seat = 0
         self.reordered = asyncio.Event()
         """Set, and replaced by a fresh one, when orders may have changed."""
 
@@ -64,7 +66,8 @@ class Fleet:
                     old.model = self.models[name]
                     wanted[id] = old
                 else:
-                    wanted[id] = ReplicaRecord(id, self.models[name])
+                    self._seat += 1
+                    wanted[id] = ReplicaRecord(id, self.models[name], self._seat)
         self.replicas = wanted
         self._place()
 
@@ -185,6 +188,7 @@ class Fleet:
             token=report.token,
             served_name=report.served_name,
             capacity=report.capacity,
+            seat=replica.seat,
             cancels_unary=report.cancels_unary,
             echoes_model=report.echoes_model,
             retry_at=report.retry_at,

@@ -17,6 +17,7 @@ from moorage.gateway.pipeline import Pipeline
 from moorage.gateway.protocol import Limits, bounded
 from moorage.gateway.queue import Door, Doors
 from moorage.gateway.routes import Routes
+from moorage.gateway.seats import Seats
 from moorage.gateway.settle import Settler
 from moorage.gateway.surfaces.invocations import INVOCATIONS
 from moorage.gateway.surfaces.openai import SURFACES
@@ -25,7 +26,7 @@ from moorage.http.client import Client
 from moorage.http.server import Server, bind_unix
 from moorage.telemetry.gateway import GatewayMetrics
 from moorage.telemetry.requests import RequestLog
-from moorage.wire.launch import GatewayLaunch, private_socket
+from moorage.wire.launch import GatewayLaunch, private_socket, seats_page
 
 log = structlog.get_logger("gateway")
 
@@ -49,7 +50,9 @@ class Gateway:
             copy=Path(launch.table_copy) if launch.table_copy else None,
             on_change=self._table_changed,
         )
-        self._doors = Doors(self.table, launch.processes, self._bind_door)
+        shared = seats_page(launch.socket_dir) if launch.processes > 1 else None
+        seats = Seats(launch.index, launch.processes, shared)
+        self._doors = Doors(self.table, seats, self._bind_door)
         self._settler = Settler(self.metrics, self._lines)
         self._pipeline = Pipeline(self.table, self._doors, self._client, self._settler)
         forward = Forward(self.table, self._client, launch.controller, launch.token)

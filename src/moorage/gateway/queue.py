@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 from moorage.core.routing import TargetKey, key_of, least_loaded
 from moorage.errors import NotReady, Overloaded
+from moorage.gateway.seats import Seats
 from moorage.gateway.table import Table
 from moorage.wire.table import ModelRow, TargetRow
 
 WORTH_WAITING_S = 5.0
 """An engine that is started again so soon is waited for; during a longer back-off calls are refused."""
+LOOK_EVERY_S = 0.005
 RETRY_SAME_S = 1.0
 """How long a call waits for another target before it tries again where it failed."""
 
@@ -30,12 +32,13 @@ class _Waiter:
 class Door:
     """Seats at one model's targets, first come first served."""
 
-    def __init__(self, model: str, table: Callable[[], Table], processes: int) -> None:
+    def __init__(self, model: str, table: Callable[[], Table], seats: Seats) -> None:
         self._model = model
         self._table = table
-        self._processes = processes
-        self._in_use: dict[TargetKey, int] = {}
+        self._seats = seats
         self._waiting: deque[_Waiter] = deque()
+        self._in_use = 0
+        self._looking: asyncio.TimerHandle | None = None
         self._mean_s = 1.0
         """Smoothed time a seat was held: what Retry-After is made of."""
 
@@ -45,12 +48,12 @@ class Door:
 
     @property
     def in_use(self) -> int:
-        return sum(self._in_use.values())
+        """Seats held by this process."""
+        return self._in_use
 
     async def enter(self, model: ModelRow, excluded: frozenset[TargetKey], timeout_s: float) -> TargetRow:
         """Wait for a seat; leave it with `leave`. Raises Overloaded (queue full) or NotReady (waited in vain)."""
-        if not self._waiting and (target := self._free(excluded)) is not None:
-            self._take(target)
+        if not self._waiting and (target := self._take(excluded)) is not None:
             return target
         if self._hopeless():
             raise self._not_running()
@@ -62,12 +65,8 @@ class Door:
         return await self._wait(_Waiter(excluded), timeout_s)
 
     def leave(self, target: TargetRow, held_s: float) -> None:
-        key = key_of(target)
-        left = self._in_use[key] - 1
-        if left:
-            self._in_use[key] = left
-        else:
-            del self._in_use[key]
+        self._in_use -= 1
+        self._seats.give_back(target)
         self._mean_s += 0.1 * (held_s - self._mean_s)
         self.pump()
 
@@ -89,13 +88,13 @@ class Door:
             if hopeless:
                 waiter.seat.set_exception(self._not_running())
                 continue
-            target = self._free(waiter.excluded)
-            if target is not None:
-                self._take(target)
+            if (target := self._take(waiter.excluded)) is not None:
                 waiter.seat.set_result(target)
+        self._look_again()
 
     async def _wait(self, waiter: _Waiter, timeout_s: float) -> TargetRow:
         self._waiting.append(waiter)
+        self._look_again()
         try:
             if waiter.excluded:
                 await asyncio.wait([waiter.seat], timeout=min(RETRY_SAME_S, timeout_s))
@@ -119,14 +118,24 @@ class Door:
         finally:
             self._waiting.remove(waiter)
 
-    def _free(self, excluded: frozenset[TargetKey]) -> TargetRow | None:
+    def _take(self, excluded: frozenset[TargetKey]) -> TargetRow | None:
+        """A seat at the least loaded target that is ready; None when there is none."""
         targets = self._table().targets.get(self._model, ())
         ready = [target for target in targets if target.state == "ready" and key_of(target) not in excluded]
-        return least_loaded(ready, lambda target: self._in_use.get(key_of(target), 0), self._processes)
+        target = least_loaded(ready, self._seats.load)
+        if target is None or not self._seats.take(target):
+            return None
+        self._in_use += 1
+        return target
 
-    def _take(self, target: TargetRow) -> None:
-        key = key_of(target)
-        self._in_use[key] = self._in_use.get(key, 0) + 1
+    def _look_again(self) -> None:
+        """Seats given back by other gateways are not announced: look while somebody waits."""
+        if self._looking is None and self._seats.shared and self._waiting:
+            self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self.pump()
 
     def _hopeless(self) -> bool:
         """Whether no target is ready or on its way: then waiting would only hide the reason from the caller."""
@@ -158,17 +167,17 @@ class Doors:
     """One door per model, made when first knocked at."""
 
     def __init__(
-        self, table: Callable[[], Table], processes: int, on_new: Callable[[str, Door], None] = lambda model, door: None
+        self, table: Callable[[], Table], seats: Seats, on_new: Callable[[str, Door], None] = lambda model, door: None
     ) -> None:
         self._table = table
-        self._processes = processes
+        self._seats = seats
         self._on_new = on_new
         self._doors: dict[str, Door] = {}
 
     def __getitem__(self, model: str) -> Door:
         door = self._doors.get(model)
         if door is None:
-            door = self._doors[model] = Door(model, self._table, self._processes)
+            door = self._doors[model] = Door(model, self._table, self._seats)
             self._on_new(model, door)
         return door
 

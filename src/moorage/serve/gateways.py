@@ -11,7 +11,7 @@ import structlog
 from moorage.config.tree import Config
 from moorage.serve.state import State
 from moorage.telemetry import logs
-from moorage.wire.launch import GatewayLaunch
+from moorage.wire.launch import GatewayLaunch, seats_page
 
 log = structlog.get_logger("serve")
 
@@ -39,7 +39,12 @@ class Gateways:
         return {index: process.pid for index, process in self._processes.items()}
 
     async def start(self) -> None:
+        self._forget_seats()
         self._keepers = [asyncio.create_task(self._keep(n)) for n in range(self._config.server.processes)]
+
+    def _forget_seats(self) -> None:
+        """Counts of gateways that served before, perhaps another number of them."""
+        Path(seats_page(str(self._state.run))).unlink(missing_ok=True)
 
     async def stop(self) -> None:
         """Drain them all. One that does not end within the drain timeout and a little is killed."""

@@ -18,7 +18,7 @@ class GatewayLaunch(Struct, frozen=True, kw_only=True):
     token: str
     """What the internal API wants to be shown."""
     socket_dir: str
-    """Holds `gateway-INDEX.sock` of every gateway: how they ask each other for their metrics."""
+    """Holds `gateway-INDEX.sock` of every gateway, by which they ask each other for metrics, and their shared seats."""
     table_copy: str | None
     header_timeout_s: float
     body_timeout_s: float
@@ -33,3 +33,7 @@ class GatewayLaunch(Struct, frozen=True, kw_only=True):
 
 def private_socket(socket_dir: str, index: int) -> str:
     return f"{socket_dir}/gateway-{index}.sock"
+
+
+def seats_page(socket_dir: str) -> str:
+    return f"{socket_dir}/seats"

@@ -60,6 +60,8 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     token: str = ""
     served_name: str = ""
     capacity: int = 1
+    seat: int = 0
+    """The target's number among all: where gateways of one machine count its calls."""
     cancels_unary: bool = True
     echoes_model: bool = False
     retry_at: float | None = None

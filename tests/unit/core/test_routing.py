@@ -3,32 +3,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.core.placement import Candidate, place
-from moorage.core.routing import key_of, least_loaded, seats
+from moorage.core.routing import key_of, least_loaded
 from moorage.wire.table import TargetRow
 
 TARGET = TargetRow(id="a", model="m", generation=1, state="ready", reason="", since=0.0, capacity=4)
 
 
-def row(name: str, capacity: int) -> TargetRow:
-    return msgspec.structs.replace(TARGET, id=name, capacity=capacity)
-
-
-def test_seats_are_a_processes_share_and_one() -> None:
-    assert seats(row("a", 4), 1) == 5
-    assert seats(row("a", 4), 3) == 3
-    assert seats(row("a", 1), 8) == 2
-    assert seats(row("a", 0), 1) == 2
-
-
-@given(st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 8), st.integers(0, 12)), max_size=4))
-def test_a_target_is_chosen_exactly_while_a_seat_is_free(known: dict[str, tuple[int, int]]) -> None:
-    targets = [row(name, capacity) for name, (capacity, _) in known.items()]
-    used = {name: in_use for name, (_, in_use) in known.items()}
-    chosen = least_loaded(targets, lambda target: used[target.id], 1)
-    free = [target for target in targets if used[target.id] < seats(target, 1)]
-    assert (chosen is None) == (not free)
+@given(st.dictionaries(st.sampled_from("abcd"), st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.25]), max_size=4))
+def test_the_least_loaded_target_is_chosen_while_one_has_a_seat(loads: dict[str, float]) -> None:
+    targets = [msgspec.structs.replace(TARGET, id=name) for name in loads]
+    chosen = least_loaded(targets, lambda target: loads[target.id])
+    assert (chosen is None) == all(load >= 1 for load in loads.values())
     if chosen is not None:
-        assert used[chosen.id] / seats(chosen, 1) == min(used[t.id] / seats(t, 1) for t in free)
+        assert loads[chosen.id] == min(loads.values())
 
 
 def test_a_restarted_engine_is_another_target() -> None:
