@@ -143,7 +143,7 @@ def start(stack: ExitStack, folder: Path, cores: tuple[int, int], options: argpa
 
 def measure(running: list[Contestant], folder: Path, prefix: list[str], options: argparse.Namespace) -> list[Result]:
     """Raises SystemExit when a contestant answers wrongly, or one of wrk's calls fails."""
-    scripts = {kind: wrk.script(folder / f"{kind}.lua", body) for kind, body in BODIES.items()}
+    scripts: dict[Kind, Path] = {kind: wrk.script(folder / f"{kind}.lua", body) for kind, body in BODIES.items()}
     sizes: dict[tuple[str, Kind], int] = {}
     for one in running:
         for kind, script in scripts.items():
