@@ -18,7 +18,9 @@ async def test_four_gateways_share_the_seats(short_tmp: Path, chat_weights: Path
         "name": "m", "source": str(chat_weights), "engine": "moorage.testing.adapter:engine",
         "options": {"max_sequences": 4, "extra_args": {"prompt_delay_s": 0.05, "slots": 100}},
     }  # fmt: skip
-    product = Product(short_tmp, {"server": {"processes": 4}, "models": [model]}).start().ready()
+    # One gateway may happen to get all the connections.
+    config = {"server": {"processes": 4}, "workers": {"queue_size": 200}, "models": [model]}
+    product = Product(short_tmp, config).start().ready()
     with product:
         body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
 

@@ -1,4 +1,8 @@
-"""The controller answers only who shows its token: gateways, workers, the supervisor. Users come through a gateway."""
+"""The controller answers only who shows its token: gateways, workers, the supervisor. Users come through a gateway.
+
+A gateway that passes a user's call on says for whom; such a call gets `/api/v1` and nothing else, whatever its path
+looked like on the way here.
+"""
 
 import hmac
 
@@ -6,20 +10,31 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from moorage.access import keys
-from moorage.errors import NotAuthenticated
+from moorage.errors import Forbidden, MoorageError, NotAuthenticated
+
+PRINCIPAL = b"x-moorage-principal"
+"""The header in which a gateway names the user whose call it passes on."""
+USERS_PATH = "/api/v1/"
 
 
 class Guard:
-    """ASGI: 401 without the token, before anything is parsed."""
+    """ASGI: 401 without the token, 403 for a user's call to the internal API, before anything is parsed."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (error := self._refusal(scope)) is None:
+            await self._app(scope, receive, send)
+        else:
+            await JSONResponse(error.openai(), status_code=error.status)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> MoorageError | None:
         shown = keys.presented(scope["headers"]) or ""
         if not hmac.compare_digest(shown.encode(), self._token):
-            error = NotAuthenticated("the controller's internal API wants the cluster's token")
-            await JSONResponse(error.openai(), status_code=error.status)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+            return NotAuthenticated("the controller's internal API wants the cluster's token")
+        for_user = any(name == PRINCIPAL for name, _ in scope["headers"])
+        if for_user and not scope["path"].startswith(USERS_PATH):
+            return Forbidden("users' calls reach nothing but /api/v1")
+        return None

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from yarl import URL
 
 from moorage.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnreachable
 
@@ -51,7 +52,8 @@ class Client:
 
     def __init__(self, *, connect_timeout_s: float = 5.0) -> None:
         self._connect_timeout_s = connect_timeout_s
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
+        """Address → its pool, and what stands before a path."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,7 +76,7 @@ class Client:
         timeout_s: float | None = None,
         connect_timeout_s: float | None = None,
     ) -> AsyncGenerator[Reply]:
-        """One call. Leaving the block early closes the connection, which is how the other side is told to stop.
+        """One call; `path` goes out byte for byte, percent-encoded by the caller. Leaving the block early closes the connection, which is how the other side is told to stop.
 
         `timeout_s` bounds the whole call; deadlines of phases are the caller's.
         Raises UpstreamUnreachable (nothing was sent), UpstreamBroken, DeadlineExceeded.
@@ -90,7 +92,13 @@ class Client:
         )
         try:
             response = await session.request(
-                method, base + path, data=body, headers=send, timeout=timeout, allow_redirects=False
+                method,
+                # As it is: a path that came from outside must not turn into another one on its way ("..", "%2e").
+                URL(base + path, encoded=True),
+                data=body,
+                headers=send,
+                timeout=timeout,
+                allow_redirects=False,
             )
         except aiohttp.ClientConnectorError as error:
             raise UpstreamUnreachable(f"cannot connect to {address}: {_text(error)}") from error
@@ -112,31 +120,34 @@ class Client:
 
     async def close(self) -> None:
         sessions, self._sessions = list(self._sessions.values()), {}
-        await asyncio.gather(*(session.close() for session in sessions))
+        await asyncio.gather(*(session.close() for session, _ in sessions))
 
     async def forget(self, address: str) -> None:
         """Close the pool of an address that will not be used again."""
-        if session := self._sessions.pop(address, None):
-            await session.close()
+        if known := self._sessions.pop(address, None):
+            await known[0].close()
 
     def _session(self, address: str) -> tuple[aiohttp.ClientSession, str]:
-        session = self._sessions.get(address)
-        unix = address.startswith("unix:")
-        if session is None:
-            connector = (
-                aiohttp.UnixConnector(address.removeprefix("unix:"), limit=0)
-                if unix
-                else aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
-            )
-            session = aiohttp.ClientSession(
-                connector=connector,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                read_bufsize=READ_BYTES,
-                skip_auto_headers=("User-Agent", "Accept-Encoding"),
-            )
-            self._sessions[address] = session
-        return session, "http://moorage" if unix else address.rstrip("/")
+        if known := self._sessions.get(address):
+            return known
+        if address.startswith("unix:"):
+            base = "http://moorage"
+            connector = aiohttp.UnixConnector(address.removeprefix("unix:"), limit=0)
+        else:
+            try:
+                base = str(URL(address)).rstrip("/")
+            except ValueError as error:
+                raise UpstreamUnreachable(f"{address!r} is not an address: {error}") from error
+            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
+        session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BYTES,
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        )
+        self._sessions[address] = session, base
+        return session, base
 
 
 def _text(error: BaseException) -> str:
