@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from moorage.access import keys
 from moorage.errors import Forbidden, MoorageError, NotAuthenticated
+from moorage.wire.control import PRINCIPAL_HEADER
 
-PRINCIPAL = b"x-moorage-principal"
-"""The header in which a gateway names the user whose call it passes on."""
 USERS_PATH = "/api/v1/"
+_PRINCIPAL = PRINCIPAL_HEADER.lower().encode()
 
 
 class Guard:
@@ -34,7 +34,7 @@ class Guard:
         shown = keys.presented(scope["headers"]) or ""
         if not hmac.compare_digest(shown.encode(), self._token):
             return NotAuthenticated("the controller's internal API wants the cluster's token")
-        for_user = any(name == PRINCIPAL for name, _ in scope["headers"])
+        for_user = any(name == _PRINCIPAL for name, _ in scope["headers"])
         if for_user and not scope["path"].startswith(USERS_PATH):
             return Forbidden("users' calls reach nothing but /api/v1")
         return None

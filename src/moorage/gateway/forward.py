@@ -9,6 +9,7 @@ from moorage.gateway.exchange import ClientLeft, Exchange
 from moorage.gateway.identify import identify
 from moorage.gateway.table import Table
 from moorage.http.client import Client
+from moorage.wire.control import PRINCIPAL_HEADER
 
 KEPT_HEADERS = ("retry-after", "etag", "location", "allow")
 
@@ -46,7 +47,7 @@ class Forward:
             path,
             body=body or None,
             token=self._token,
-            headers={"X-Request-Id": exchange.id, "X-Moorage-Principal": principal},
+            headers={"X-Request-Id": exchange.id, PRINCIPAL_HEADER: principal},
         ) as reply:
             kept = [(name.encode(), reply.headers[name].encode()) for name in KEPT_HEADERS if name in reply.headers]
             await exchange.stream(status=reply.status, content_type=reply.content_type.encode(), headers=kept)

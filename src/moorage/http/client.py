@@ -76,7 +76,9 @@ class Client:
         timeout_s: float | None = None,
         connect_timeout_s: float | None = None,
     ) -> AsyncGenerator[Reply]:
-        """One call; `path` goes out byte for byte, percent-encoded by the caller. Leaving the block early closes the connection, which is how the other side is told to stop.
+        """One call; `path` goes out byte for byte, percent-encoded by the caller.
+
+        Leaving the block early closes the connection, which is how the other side is told to stop.
 
         `timeout_s` bounds the whole call; deadlines of phases are the caller's.
         Raises UpstreamUnreachable (nothing was sent), UpstreamBroken, DeadlineExceeded.

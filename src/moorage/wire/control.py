@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from moorage.wire.names import ReplicaState, Task
 
+PRINCIPAL_HEADER = "X-Moorage-Principal"
+"""In which a gateway names the user whose call it passes on to the controller."""
+
 
 class Device(Struct, frozen=True, kw_only=True):
     """One accelerator of a machine."""

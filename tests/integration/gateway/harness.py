@@ -17,6 +17,7 @@ from moorage.controller.fleet import Fleet
 from moorage.controller.guard import Guard
 from moorage.controller.publisher import Publisher
 from moorage.gateway.app import Gateway
+from moorage.http.client import Client, Reply
 from moorage.http.server import Server, bind_unix
 from moorage.serve.listening import bind, url_of
 from moorage.testing import FakeEngine
@@ -49,6 +50,8 @@ class Harness:
         self.publisher = Publisher(Snapshot(epoch="", seq=0, settings=Settings(anonymous=True), pepper=PEPPER))
         self._listener: socket.socket = bind("127.0.0.1", 0)
         self.url = url_of(self._listener)
+        self.controller = ""
+        """Address of the controller's internal API."""
         self.gateway: Gateway
         self.http: aiohttp.ClientSession
 
@@ -74,13 +77,14 @@ class Harness:
 
     async def __aenter__(self) -> "Harness":
         table_socket = str(self._folder / "c.sock")
+        self.controller = f"unix:{table_socket}"
         fleet = Fleet(lambda: None)
         app = Guard(Starlette(routes=internal.routes(fleet, self.publisher, asyncio.Event())), TOKEN)
         self._controller = Server(app, [bind_unix(table_socket)])
         await self._controller.start()
         defaults: dict[str, Any] = {
             "index": 0, "processes": 1, "listen_fds": (self._listener.fileno(),),
-            "controller": f"unix:{table_socket}", "token": TOKEN, "socket_dir": str(self._folder), "table_copy": None,
+            "controller": self.controller, "token": TOKEN, "socket_dir": str(self._folder), "table_copy": None,
             "header_timeout_s": 10.0, "body_timeout_s": 10.0, "idle_timeout_s": 30.0, "header_bytes": 16384,
             "drain_timeout_s": 2.0, "metrics": True, "log_style": "json", "log_level": "error",
             "log_file": str(self._folder / "requests.log"),
@@ -98,6 +102,13 @@ class Harness:
         self.publisher.close()
         await self._controller.stop(0.2)
         self._listener.detach()
+
+    @asynccontextmanager
+    async def internal(self, path: str, headers: dict[str, str]) -> AsyncGenerator[Reply]:
+        """A call of the controller, with the cluster's token."""
+        async with Client() as client:
+            async with client.call(self.controller, "GET", path, token=TOKEN, headers=headers, timeout_s=3) as reply:
+                yield reply
 
     async def stop_controller(self) -> None:
         self._heartbeat.cancel()
