@@ -26,8 +26,7 @@ class Settler:
         usage = call.usage
         elapsed_s = call.elapsed_s()
         prompt = (usage and usage.prompt_tokens) or 0
-        # An engine that says no usage is counted by what was relayed: an event carries a token, seldom more.
-        completion = (usage and usage.completion_tokens) or (0 if usage else call.chunks)
+        completion, counted = _completion_tokens(call)
         status = 499 if call.outcome == "cancelled" else exchange.status
         self._metrics.observe(
             model=call.model.id if call.model else "",
@@ -60,6 +59,18 @@ class Settler:
                 first_token_s=None if call.first_token_s is None else round(call.first_token_s, 4),
                 prompt_tokens=prompt,
                 completion_tokens=completion,
-                counted=usage is None and call.chunks > 0,
+                counted=counted,
             )
         )
+
+
+def _completion_tokens(call: Call) -> tuple[int, bool]:
+    """Tokens of the reply, and whether they were counted here.
+
+    What the engine says is checked against what was relayed: an event carries a token, seldom more, and a few carry none
+    (the opening and closing ones of each choice). No usage, or one that claims less than half of that, is not believed.
+    """
+    said = (call.usage and call.usage.completion_tokens) or 0
+    if call.usage is not None and call.chunks <= 2 * said + 16:
+        return said, False
+    return call.chunks, call.chunks > 0

@@ -234,3 +234,15 @@ async def test_metrics_count_tokens_and_show_replicas(short_tmp: Path) -> None:
         assert 'moorage_tokens_total{kind="completion",model="org/model",surface="chat"} 4.0' in text
         assert 'moorage_requests_in_flight{process="0"} 0.0' in text
         assert 'moorage_replica_state{model="org/model",replica="t0",engine="",state="ready"} 1' in text
+
+
+@pytest.mark.parametrize(("fault", "counted"), [("[[fault: nousage]]", True), ("", False)])
+async def test_tokens_are_counted_where_the_engine_does_not_tell(short_tmp: Path, fault: str, counted: bool) -> None:
+    async with FakeEngine(reply_tokens=20) as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine))
+        async with gateway.http.post("/v1/chat/completions", json=chat(f"hi {fault}", stream=True)) as reply:
+            assert reply.status == 200
+            await reply.read()
+        (line,) = gateway.lines()
+        assert line["counted"] is counted
+        assert 20 <= line["completion_tokens"] <= 22
