@@ -67,8 +67,9 @@ class Settler:
 def _completion_tokens(call: Call) -> tuple[int, bool]:
     """Tokens of the reply, and whether they were counted here.
 
-    What the engine says is checked against what was relayed: an event carries a token, seldom more, and a few carry none
-    (the opening and closing ones of each choice). No usage, or one that claims less than half of that, is not believed.
+    What the engine says is checked against what was relayed: an event carries a token, seldom more, and a few events
+    carry none (the opening and closing ones of each choice). No usage, or one that claims less than half of that, is
+    not believed.
     """
     said = (call.usage and call.usage.completion_tokens) or 0
     if call.usage is not None and call.chunks <= 2 * said + 16:
