@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from moorage.http.server import bind_unix
+from moorage.http.unix import bind_unix
 from moorage.serve.listening import bind, url_of
 from moorage.wire.launch import GatewayLaunch
 from tests.bench import backend
@@ -62,9 +62,13 @@ class Contestant:
     """A running server."""
 
     name: str
-    url: str
+    address: str
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
     """The first is what is measured."""
+
+    @property
+    def url(self) -> str:
+        return self.address + PATH
 
     @property
     def pid(self) -> int:
@@ -93,7 +97,7 @@ def engine(bed_folder: Path, core: int) -> tuple[Contestant, str, str]:
     unix = bind_unix(path)
     listeners = (tcp, unix)
     process = _spawn([*pin(core), *_module("backend"), *(str(one.fileno()) for one in listeners)], listeners)
-    contestant = Contestant("direct", url_of(tcp) + PATH, [process])
+    contestant = Contestant("direct", url_of(tcp), [process])
     address = url_of(tcp)
     for one in listeners:
         one.close()
@@ -126,14 +130,15 @@ def nginx(bed: Bed) -> Contestant:
         """
     )
     argv = [*pin(bed.core), "nginx", "-p", str(bed.folder), "-e", f"{bed.folder}/nginx.log"]
-    return Contestant("nginx", url + PATH, [_spawn([*argv, "-c", f"{bed.folder}/nginx.conf"], ())])
+    return Contestant("nginx", url, [_spawn([*argv, "-c", f"{bed.folder}/nginx.conf"], ())])
 
 
-def relay(bed: Bed) -> Contestant:
+def relay(upstream: str, core: int | None = None) -> Contestant:
     """A bare Python relay: tests/bench/relay.py."""
     listener = bind("127.0.0.1", 0)
-    process = _spawn([*pin(bed.core), *_module("relay"), str(listener.fileno()), bed.upstream], [listener])
-    contestant = Contestant("bare relay", url_of(listener) + PATH, [process])
+    argv = [*_module("relay"), str(listener.fileno()), upstream]
+    process = _spawn(argv if core is None else [*pin(core), *argv], [listener])
+    contestant = Contestant("bare relay", url_of(listener), [process])
     listener.close()
     return contestant
 
@@ -146,7 +151,7 @@ def moorage(bed: Bed) -> Contestant:
     listener = bind("127.0.0.1", 0)
     argv = [*pin(bed.core), sys.executable, "-m", "moorage.gateway"]
     process = _spawn(argv, [listener], stdin=subprocess.PIPE)
-    contestant = Contestant("moorage", url_of(listener) + PATH, [process, tables])
+    contestant = Contestant("moorage", url_of(listener), [process, tables])
     launch = GatewayLaunch(
         index=0, processes=1, listen_fds=(listener.fileno(),), controller=f"unix:{table}", token=token,
         socket_dir=str(bed.folder), table_copy=None, header_timeout_s=10.0, body_timeout_s=60.0, idle_timeout_s=75.0,
@@ -160,7 +165,11 @@ def moorage(bed: Bed) -> Contestant:
     return contestant
 
 
-CONTESTANTS: dict[str, Callable[[Bed], Contestant]] = {"nginx": nginx, "relay": relay, "moorage": moorage}
+CONTESTANTS: dict[str, Callable[[Bed], Contestant]] = {
+    "nginx": nginx,
+    "relay": lambda bed: relay(bed.upstream, bed.core),
+    "moorage": moorage,
+}
 
 
 def check(contestant: Contestant, kind: Kind) -> int:

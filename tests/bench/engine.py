@@ -1,6 +1,6 @@
 """What the gateway costs in front of a real engine: streams through it and straight at the runtime, in pairs.
 
-    python -m tests.bench.engine [--pairs N] [--tokens N] [--json FILE]
+    python -m tests.bench.engine [--pairs N] [--tokens N] [--relay] [--json FILE]
 
 Starts `moorage serve` with the default model and a state folder of its own. In each pair the same load goes to the
 runtime's Unix socket and through the gateway, the order alternating. Ratios are gateway ÷ runtime; the interval is at
@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,11 +27,12 @@ from moorage.serve.bench_report import MEASURES, Measure, good, median_interval,
 from moorage.serve.state import State
 from moorage.wire import table as wire
 from moorage.wire.table import Snapshot, TargetRow
-from tests.bench import machine
+from tests.bench import contestants, machine
 from tests.bench.report import print_table
 from tests.e2e.product import Product
 
-RUNTIME, GATEWAY = 0, 1
+RUNTIME, GATEWAY, RELAY = 0, 1, 2
+"""The sides of the benchmark."""
 STREAMS = (1, 16)
 PROMPT_TOKENS = 32
 READY_S = 300.0
@@ -55,43 +57,57 @@ class Compared:
 
 
 @dataclass
-class Meter:
-    """What the gateway process takes, told apart by the side that a round was for."""
+class Spent:
+    """Processor time of the gateway, or of the bare relay: while it relays, and while other sides are called."""
 
     pid: int
-    bench: Bench
-    cpu_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    wall_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    busy_s: float = 0.0
+    busy_wall_s: float = 0.0
+    idle_s: float = 0.0
+    idle_wall_s: float = 0.0
     chunks: int = 0
     """Events with content relayed."""
 
-    def __post_init__(self) -> None:
-        self._last = machine.cpu_s(self.pid), time.perf_counter()
+    def report(self) -> dict[str, float]:
+        """The background, what is taken while others are called, is for the gateway following the table."""
+        background = self.idle_s / self.idle_wall_s
+        return {
+            "chunks": self.chunks,
+            "cpu_us_per_chunk": self.busy_s * 1e6 / self.chunks,
+            "cpu_us_per_chunk_less_background": (self.busy_s - background * self.busy_wall_s) * 1e6 / self.chunks,
+            "background_share": background,
+        }
+
+
+class Meter:
+    """Tells apart what processes take in the rounds that go through them and in the others."""
+
+    def __init__(self, bench: Bench, pids: dict[int, int]) -> None:
+        """`pids` by side."""
+        self._bench = bench
+        self.spent = {side: Spent(pid) for side, pid in pids.items()}
+        self._last = self._read()
 
     def on_call(self) -> None:
         """To be told of every call that ended; a round is over with its last one."""
-        rounds, requests = self.bench.rounds, self.bench.workload.requests
+        rounds, requests = self._bench.rounds, self._bench.workload.requests
         if rounds and len(rounds[-1].samples) < requests:
             return
-        (cpu_s, at), self._last = self._last, (machine.cpu_s(self.pid), time.perf_counter())
+        (at, before), self._last = self._last, self._read()
         if not rounds:
             return
-        one = rounds[-1]
-        self.cpu_s[one.side] += self._last[0] - cpu_s
-        self.wall_s[one.side] += self._last[1] - at
-        if one.side == GATEWAY:
-            self.chunks += sum(len(sample.gaps_s) + (sample.first_s is not None) for sample in one.samples)
+        one, (now, after) = rounds[-1], self._last
+        for side, spent in self.spent.items():
+            if side == one.side:
+                spent.busy_s += after[side] - before[side]
+                spent.busy_wall_s += now - at
+                spent.chunks += sum(len(sample.gaps_s) + (sample.first_s is not None) for sample in one.samples)
+            else:
+                spent.idle_s += after[side] - before[side]
+                spent.idle_wall_s += now - at
 
-    def report(self) -> dict[str, float]:
-        """The background is what the gateway takes while the runtime is called without it: following the table."""
-        background = self.cpu_s[RUNTIME] / self.wall_s[RUNTIME]
-        net_s = self.cpu_s[GATEWAY] - background * self.wall_s[GATEWAY]
-        return {
-            "chunks": self.chunks,
-            "cpu_us_per_chunk": self.cpu_s[GATEWAY] * 1e6 / self.chunks,
-            "cpu_us_per_chunk_less_background": net_s * 1e6 / self.chunks,
-            "background_share": background,
-        }
+    def _read(self) -> tuple[float, dict[int, float]]:
+        return time.perf_counter(), {side: machine.cpu_s(spent.pid) for side, spent in self.spent.items()}
 
 
 def main() -> None:
@@ -118,6 +134,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=15, help="pairs of rounds, 6 or more for an interval (15)")
     parser.add_argument("--tokens", type=int, default=128, help="tokens of each reply (128)")
     parser.add_argument("--calls", type=int, default=4, help="calls of a round with one stream (4)")
+    parser.add_argument("--relay", action="store_true", help="measure a bare Python relay too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     options = parser.parse_args()
     if options.pairs < 1 or options.tokens < 2 or options.calls < 1:
@@ -127,13 +144,17 @@ def _options() -> argparse.Namespace:
 
 async def measure(product: Product, options: argparse.Namespace) -> dict[str, Any]:
     cases: list[dict[str, Any]] = []
-    async with Client() as client:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Client())
         target = await runtime_of(product, client)
-        sides = [
-            Side(url=target.address, model=target.model, api_key=target.token),
-            Side(url=product.url, model=target.model),
-        ]
-        gateway = product.processes()["gateway"][0]
+        runtime = Side(url=target.address, model=target.model, api_key=target.token)
+        sides = [runtime, Side(url=product.url, model=target.model)]
+        pids = {GATEWAY: product.processes()["gateway"][0].pid}
+        if options.relay:
+            relay = contestants.relay(target.address)
+            stack.callback(relay.stop)
+            sides.append(Side(url=relay.address, model=target.model, api_key=target.token))
+            pids[RELAY] = relay.pid
         for streams in STREAMS:
             workload = Workload(
                 concurrency=streams,
@@ -144,12 +165,13 @@ async def measure(product: Product, options: argparse.Namespace) -> dict[str, An
                 ignore_eos=True,
             )
             bench = Bench(workload, sides)
-            meter = Meter(gateway.pid, bench)
+            meter = Meter(bench, pids)
             print(f"{options.pairs} pairs with streams at once: {streams}", file=sys.stderr)
             await bench.run(client, meter.on_call)
             refuse_broken(bench)
             compared = [asdict(compare(one, bench.rounds)) for one in MEASURES if one.name in SHOWN]
-            cases.append({"streams": streams, "measures": compared, "gateway": meter.report()})
+            spent = {"gateway" if side == GATEWAY else "relay": one.report() for side, one in meter.spent.items()}
+            cases.append({"streams": streams, "measures": compared, "cpu": spent})
     memory = [
         {"role": role, "pid": one.pid, **asdict(machine.memory(one.pid))}
         for role, group in product.processes().items()
@@ -186,7 +208,7 @@ def refuse_broken(bench: Bench) -> None:
 
 
 def compare(measure: Measure, rounds: Sequence[Round]) -> Compared:
-    values: dict[int, dict[int, float]] = {RUNTIME: {}, GATEWAY: {}}
+    values: dict[int, dict[int, float]] = {RUNTIME: {}, GATEWAY: {}, RELAY: {}}
     for one in rounds:
         values[one.side][one.number] = _value(measure, one)
     runtime, gateway = values[RUNTIME], values[GATEWAY]
@@ -224,12 +246,12 @@ def show(report: dict[str, Any]) -> None:
             rows.append([one["name"], one["unit"], *numbers, interval])
         print()
         print_table(rows)
-        gateway = case["gateway"]
-        print(
-            f"gateway CPU a relayed chunk: {gateway['cpu_us_per_chunk']:.0f} µs, "
-            f"{gateway['cpu_us_per_chunk_less_background']:.0f} µs less its background "
-            f"({gateway['background_share']:.1%} of a core), over {gateway['chunks']} chunks"
-        )
+        for name, spent in case["cpu"].items():
+            print(
+                f"{name} CPU a relayed chunk: {spent['cpu_us_per_chunk']:.0f} µs, "
+                f"{spent['cpu_us_per_chunk_less_background']:.0f} µs less its background "
+                f"({spent['background_share']:.1%} of a core), over {spent['chunks']} chunks"
+            )
     print()
     rows = [["process", "pid", "RSS MB", "PSS MB"]]
     for one in report["memory"]:

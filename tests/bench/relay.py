@@ -36,6 +36,8 @@ class App:
                 break
         self._decode(body)
         headers = {"Content-Type": "application/json"}
+        if key := next((value for name, value in scope["headers"] if name == b"authorization"), None):
+            headers["Authorization"] = key.decode()
         async with self._upstream().post(scope["path"], data=body, headers=headers) as reply:
             names = ("content-type", "content-length")
             kept = [(name.encode(), reply.headers[name].encode()) for name in names if name in reply.headers]

@@ -14,7 +14,8 @@ from moorage.controller.api import internal
 from moorage.controller.fleet import Fleet
 from moorage.controller.guard import Guard
 from moorage.controller.publisher import Publisher
-from moorage.http.server import Server, bind_unix
+from moorage.http.server import Server
+from moorage.http.unix import bind_unix
 from moorage.wire.table import ModelRow, Settings, Snapshot, TargetRow
 from tests.bench.backend import MODEL
 
