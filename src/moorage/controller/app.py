@@ -15,7 +15,8 @@ from moorage.controller.fleet import Fleet
 from moorage.controller.guard import Guard
 from moorage.controller.publisher import Publisher
 from moorage.http.client import Client
-from moorage.http.server import Server, bind_unix
+from moorage.http.server import Server
+from moorage.http.unix import bind_unix
 from moorage.wire.table import KeyRow, Settings, Snapshot
 
 log = structlog.get_logger("controller")

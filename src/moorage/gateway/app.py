@@ -23,7 +23,8 @@ from moorage.gateway.surfaces.invocations import INVOCATIONS
 from moorage.gateway.surfaces.openai import SURFACES
 from moorage.gateway.table import Table, TableFollower
 from moorage.http.client import Client
-from moorage.http.server import Server, bind_unix
+from moorage.http.server import Server
+from moorage.http.unix import bind_unix
 from moorage.telemetry.gateway import GatewayMetrics
 from moorage.telemetry.requests import RequestLog
 from moorage.wire.launch import GatewayLaunch, private_socket, seats_page

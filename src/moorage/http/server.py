@@ -1,11 +1,9 @@
 """Serving ASGI on sockets that stand already: uvicorn without its signal handlers, command line and access log."""
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -61,17 +59,3 @@ class _Uvicorn(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
-
-
-def bind_unix(path: str) -> socket.socket:
-    """A listening Unix socket for this user only; one left behind by a dead process is replaced."""
-    Path(path).unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(mask)
-    listener.listen(1024)
-    listener.setblocking(False)
-    return listener

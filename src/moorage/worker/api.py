@@ -3,13 +3,10 @@
 import asyncio
 import contextlib
 import hmac
-import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
-import uvicorn
 from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,11 +15,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from moorage.errors import BadRequest, ConfigError, MoorageError, NotAuthenticated, NotFound
+from moorage.http.server import Server
+from moorage.http.unix import bind_unix
 from moorage.wire.control import ReplicaReport
 from moorage.worker.logs import follow, tail
 
-STARTED_TIMEOUT_S = 10.0
-CLOSE_GRACE_S = 1
+CLOSE_GRACE_S = 1.0
 MAX_TAIL_LINES = 100_000
 
 
@@ -50,32 +48,24 @@ class Api:
             Route("/replicas/{replica:path}/log", self._log),
         ]
         app = Starlette(routes=routes, exception_handlers={MoorageError: _refused})
-        config = uvicorn.Config(
-            _Guarded(app, token),
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=CLOSE_GRACE_S,
-        )
-        self._server = _Server(config)
-        self._task: asyncio.Task[None] | None = None
+        self._app = _Guarded(app, token)
+        self._server: Server | None = None
 
     async def start(self) -> None:
         """Raises ConfigError when the socket cannot be bound."""
-        listener = _bind(self._path)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="worker api")
-        async with asyncio.timeout(STARTED_TIMEOUT_S):
-            while not self._server.started and not self._task.done():
-                await asyncio.sleep(0.005)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            listener = bind_unix(self._path)
+        except OSError as error:
+            raise ConfigError(f"the worker cannot listen on {str(self._path)!r}: {error}") from error
+        self._server = Server(self._app, [listener])
+        await self._server.start()
 
     async def stop(self) -> None:
         self._stopping.set()
-        self._server.should_exit = True
-        if self._task is not None:
-            task, self._task = self._task, None
-            await task
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(CLOSE_GRACE_S)
             self._path.unlink(missing_ok=True)
 
     async def _health(self, request: Request) -> Response:
@@ -107,12 +97,6 @@ class Api:
                 yield piece
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self):  # signals are the supervisor's
-        yield
-
-
 class _Guarded:
     """A bearer token before everything but /health."""
 
@@ -139,19 +123,3 @@ def _lines(value: str) -> int:
     if not value.isascii() or not value.isdigit() or int(value) > MAX_TAIL_LINES:
         raise BadRequest(f"tail={value!r} should be a number of lines from 0 to {MAX_TAIL_LINES}", param="tail")
     return int(value)
-
-
-def _bind(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        previous = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(previous)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(f"the worker cannot listen on {str(path)!r}: {error}") from error
-    return listener

@@ -18,7 +18,8 @@ from moorage.controller.guard import Guard
 from moorage.controller.publisher import Publisher
 from moorage.gateway.app import Gateway
 from moorage.http.client import Client, Reply
-from moorage.http.server import Server, bind_unix
+from moorage.http.server import Server
+from moorage.http.unix import bind_unix
 from moorage.serve.listening import bind, url_of
 from moorage.testing import FakeEngine
 from moorage.wire.launch import GatewayLaunch

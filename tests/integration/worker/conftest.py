@@ -9,12 +9,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -23,6 +22,8 @@ from starlette.routing import Route
 from moorage.config.model import ModelSpec
 from moorage.errors import ModelError
 from moorage.http.client import Client
+from moorage.http.server import Server
+from moorage.http.unix import bind_unix
 from moorage.wire.control import Hello, Orders, Progress, ReplicaOrder, ReplicaReport, Report, Welcome
 from moorage.worker.app import Worker
 from moorage.worker.identity import marked
@@ -48,8 +49,7 @@ class Controller:
         self.heartbeat_s = 0.5
         self._orders = Orders(seq=1, replicas=())
         self._news = asyncio.Event()
-        self._server: uvicorn.Server | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._server: Server | None = None
 
     async def start(self) -> None:
         routes = [
@@ -57,20 +57,14 @@ class Controller:
             Route("/internal/v1/workers/{id}/orders", self._follow),
             Route("/internal/v1/workers/{id}/report", self._report, methods=["POST"]),
         ]
-        config = uvicorn.Config(
-            Starlette(routes=routes), uds=str(self.path), lifespan="off", log_config=None, timeout_graceful_shutdown=1
-        )
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            await asyncio.sleep(0.01)
+        self._server = Server(Starlette(routes=routes), [bind_unix(self.path)])
+        await self._server.start()
 
     async def stop(self) -> None:
-        if self._server is not None and self._task is not None:
-            self._server.should_exit = True
+        if self._server is not None:
+            server, self._server = self._server, None
             self._news.set()
-            await self._task
-            self._server = self._task = None
+            await server.stop(1.0)
             self.path.unlink(missing_ok=True)
 
     def order(self, *replicas: ReplicaOrder) -> None:
@@ -104,7 +98,7 @@ class Controller:
         return StreamingResponse(self._lines(), media_type="application/x-ndjson")
 
     async def _lines(self) -> AsyncIterator[bytes]:
-        while self._server is not None and not self._server.should_exit:
+        while self._server is not None:
             if not self.silent:
                 yield msgspec.json.encode(self._orders) + b"\n"
             self._news.clear()
@@ -119,12 +113,6 @@ class Controller:
             if not states or states[-1] != (replica.state, replica.reason):
                 states.append((replica.state, replica.reason))
         return Response(status_code=204)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
 
 
 class Harbour:

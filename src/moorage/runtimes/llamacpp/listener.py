@@ -9,11 +9,11 @@ import msgspec
 
 from moorage.errors import BadRequest, InternalError
 from moorage.http.client import Client
+from moorage.http.unix import SOCKET_PATH_BYTES
 from moorage.runtimes.llamacpp.library import Library, translated
 
 Json = dict[str, Any]
 TIMEOUT_S = 60.0
-SOCKET_PATH_MAX = 107
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,6 @@ def _piece(piece: str | list[int]) -> str:
 def private_socket(public: str) -> Path:
     """A socket path beside the public one. The library takes a name for a socket only when it ends in .sock."""
     beside = Path(public + ".sock")
-    if len(bytes(beside)) <= SOCKET_PATH_MAX:
+    if len(bytes(beside)) <= SOCKET_PATH_BYTES:
         return beside
     return Path(tempfile.mkdtemp(prefix="mo-")) / "l.sock"

@@ -49,7 +49,10 @@ class Doorkeeper:
                 self._answer(parent, size)
 
     def _answer(self, parent: int, size: int) -> None:
-        connection, _ = self._listening.accept()
+        try:
+            connection, _ = self._listening.accept()
+        except OSError:  # it left already
+            return
         with connection:
             connection.settimeout(READ_TIMEOUT_S)
             try:

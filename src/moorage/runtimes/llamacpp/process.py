@@ -7,22 +7,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage.errors import EngineError
+from moorage.http.unix import bind_unix
 from moorage.runtimes.llamacpp.loading import Doorkeeper
 from moorage.wire.runtime import LlamaCppSettings
 
 if TYPE_CHECKING:
-    import uvicorn
-
-    from moorage.runtimes.llamacpp.app import App
     from moorage.runtimes.llamacpp.library import Library
 
 LOG_FLUSH_S = 0.2
-KEEP_ALIVE_S = 300
+KEEP_ALIVE_S = 300.0
 """Longer than any client keeps an idle connection, so that none is closed under a call."""
 
 
@@ -64,21 +61,13 @@ def _unlink(path: Path, own: int) -> None:
 def bind(path: str) -> socket.socket:
     """A listening Unix socket that only this user may reach. A dead one's file is replaced, a live one's is not."""
     with socket.socket(socket.AF_UNIX) as probe:
-        try:
+        with contextlib.suppress(OSError):
             probe.connect(path)
-        except OSError:
-            Path(path).unlink(missing_ok=True)
-        else:
             raise EngineError(f"another process listens on {path}: stop it, or give this runtime another socket")
-    listening = socket.socket(socket.AF_UNIX)
     try:
-        listening.bind(path)
-        os.chmod(path, 0o600)
-        listening.listen(1024)
+        return bind_unix(path)
     except OSError as error:
-        listening.close()
         raise EngineError(f"cannot listen on {path}: {error.strerror or error}") from error
-    return listening
 
 
 def _serve(settings: LlamaCppSettings, listening: socket.socket, doorkeeper: Doorkeeper) -> int:
@@ -115,6 +104,7 @@ def _load(library: "Library") -> None:
 
 
 async def _answer(settings: LlamaCppSettings, library: "Library", listening: socket.socket) -> None:
+    from moorage.http.server import Server
     from moorage.runtimes.llamacpp.app import App
     from moorage.runtimes.llamacpp.caller import Caller
     from moorage.runtimes.llamacpp.listener import Listener
@@ -126,39 +116,14 @@ async def _answer(settings: LlamaCppSettings, library: "Library", listening: soc
     try:
         info = await listener.info(settings.context)
         app = App(settings, info, caller, listener, Metrics(caller), library.fingerprint)
-        server = _server(app, settings.grace_s)
+        server = Server(app, [listening], idle_timeout_s=KEEP_ALIVE_S)
+        told = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.handle_exit, number, None)
-        await server.serve(sockets=[listening])
+            loop.add_signal_handler(number, told.set)
+        await server.start()
+        await told.wait()
+        await server.stop(settings.grace_s)
     finally:
         caller.close()
         await listener.close()
-
-
-def _server(app: "App", grace_s: float) -> "uvicorn.Server":
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        """Leaves signals to us: uvicorn would raise SIGTERM again at the end, and the exit would look like a kill."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Generator[None]:
-            yield
-
-    return Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(grace_s)),
-        )
-    )
