@@ -52,6 +52,15 @@ class MoorageError(Exception):
             "error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.error_code},
         }
 
+    def headers(self) -> dict[str, str]:
+        """What an HTTP answer says besides: when to come back, how to authenticate."""
+        headers: dict[str, str] = {}
+        if self.retry_after_s is not None:
+            headers["retry-after"] = str(max(1, round(self.retry_after_s)))
+        if self.status == 401:
+            headers["www-authenticate"] = "Bearer"
+        return headers
+
 
 class BadRequest(MoorageError):
     status = 400

@@ -14,6 +14,7 @@ from moorage.controller.api import internal, public
 from moorage.controller.fleet import Fleet
 from moorage.controller.guard import Guard
 from moorage.controller.publisher import Publisher
+from moorage.http.answer import ERROR_HANDLERS
 from moorage.http.client import Client
 from moorage.http.server import Server
 from moorage.http.unix import bind_unix
@@ -47,7 +48,7 @@ class Controller:
         self._keys: Mapping[str, KeyRow] = {}
         self.publisher = Publisher(self._snapshot())
         routes = [*internal.routes(self.fleet, self.publisher, self._dirty), *public.routes(self, self._client)]
-        app = Guard(Starlette(routes=routes, exception_handlers=public.ERROR_HANDLERS), settings.token)
+        app = Guard(Starlette(routes=routes, exception_handlers=ERROR_HANDLERS), settings.token)
         self._app = app
         self._server: Server | None = None
         self._tick: asyncio.Task[None] | None = None

@@ -112,7 +112,7 @@ class Fleet:
         return {name: self._model_row(model) for name, model in self.models.items()}
 
     def target_rows(self) -> dict[str, TargetRow]:
-        return {replica.id: self._target_row(replica) for replica in self.replicas.values()}
+        return {replica.id: self.target_row(replica) for replica in self.replicas.values()}
 
     def loads(self) -> dict[str, Load]:
         reports = {id: self.report_of(replica) for id, replica in self.replicas.items()}
@@ -159,7 +159,7 @@ class Fleet:
             queue_size=self._queue_size if model.queue_size is None else model.queue_size,
         )
 
-    def _target_row(self, replica: ReplicaRecord) -> TargetRow:
+    def target_row(self, replica: ReplicaRecord) -> TargetRow:
         model = replica.model.name
         record = self.workers.get(replica.worker) if replica.worker else None
         if record is None:

@@ -4,13 +4,11 @@ A gateway that passes a user's call on says for whom; such a call gets `/api/v1`
 looked like on the way here.
 """
 
-import hmac
-
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from moorage.access import keys
 from moorage.errors import Forbidden, MoorageError, NotAuthenticated
+from moorage.http.answer import answer
 from moorage.wire.control import PRINCIPAL_HEADER
 
 USERS_PATH = "/api/v1/"
@@ -22,17 +20,16 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._token = token.encode()
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (error := self._refusal(scope)) is None:
             await self._app(scope, receive, send)
         else:
-            await JSONResponse(error.openai(), status_code=error.status)(scope, receive, send)
+            await answer(error)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> MoorageError | None:
-        shown = keys.presented(scope["headers"]) or ""
-        if not hmac.compare_digest(shown.encode(), self._token):
+        if not keys.carries(scope["headers"], self._token):
             return NotAuthenticated("the controller's internal API wants the cluster's token")
         for_user = any(name == _PRINCIPAL for name, _ in scope["headers"])
         if for_user and not scope["path"].startswith(USERS_PATH):

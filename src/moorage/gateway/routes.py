@@ -4,18 +4,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 import moorage
-from moorage.errors import MethodNotAllowed, MoorageError, NotFound
-from moorage.gateway.exchange import Exchange, error_headers
+from moorage.gateway.exchange import Exchange
 from moorage.gateway.identify import identify
 from moorage.gateway.peers import Peers
 from moorage.gateway.surfaces import health, models
 from moorage.gateway.table import Table
+from moorage.http.answer import ERROR_HANDLERS
 from moorage.telemetry import exposition, replicas
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -44,7 +43,7 @@ class Routes:
                 *([Route("/metrics", guarded(self._metrics))] if self._with_metrics else []),
                 Route("/api/v1/{rest:path}", self._forward, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ],
-            exception_handlers={MoorageError: _answer_error, HTTPException: _answer_http_error},
+            exception_handlers=ERROR_HANDLERS,
         )
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -84,18 +83,3 @@ class Routes:
 
 Forward = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI app."""
-
-
-async def _answer_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, MoorageError)
-    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    return JSONResponse(error.openai(), status_code=error.status, headers=headers)
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    path = request.url.path
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        return await _answer_error(request, MethodNotAllowed(f"{request.method} {path} is not possible; use {allowed}"))
-    return await _answer_error(request, NotFound(f"there is no {path!r} here"))

@@ -9,6 +9,7 @@ import structlog
 
 from moorage.errors import Conflict, DeadlineExceeded, Forbidden, MoorageError, NotAuthenticated, UpstreamBroken
 from moorage.http.client import Client
+from moorage.http.refusal import said
 from moorage.wire.control import Hello, Orders, ReplicaReport, Report, Welcome
 from moorage.worker.settings import WorkerSettings
 
@@ -162,7 +163,7 @@ class Agent:
 
 
 def _refusal(status: int, body: bytes) -> MoorageError:
-    text = body[:500].decode(errors="replace")
+    text = said(body)
     if status == 409:
         return Conflict(f"the controller knows another live worker of this id: {text}. Give each worker its own id")
     if status in (401, 403):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hmac
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,7 +13,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from moorage.errors import BadRequest, ConfigError, MoorageError, NotAuthenticated, NotFound
+from moorage.access import keys
+from moorage.errors import BadRequest, ConfigError, NotAuthenticated, NotFound
+from moorage.http.answer import ERROR_HANDLERS, answer
 from moorage.http.server import Server
 from moorage.http.unix import bind_unix
 from moorage.wire.control import ReplicaReport
@@ -47,7 +48,7 @@ class Api:
             Route("/replicas", self._replicas),
             Route("/replicas/{replica:path}/log", self._log),
         ]
-        app = Starlette(routes=routes, exception_handlers={MoorageError: _refused})
+        app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
         self._app = _Guarded(app, token)
         self._server: Server | None = None
 
@@ -102,21 +103,14 @@ class _Guarded:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._wanted = f"Bearer {token}".encode()
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/health":
-            shown = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(shown, self._wanted):
-                error = NotAuthenticated("this API wants the worker's token as a bearer token")
-                await JSONResponse(error.openai(), status_code=error.status)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, MoorageError)
-    return JSONResponse(error.openai(), status_code=error.status)
+        if scope["path"] == "/health" or keys.carries(scope["headers"], self._token):
+            await self._app(scope, receive, send)
+        else:
+            error = NotAuthenticated("this API wants the worker's token as a bearer token")
+            await answer(error)(scope, receive, send)
 
 
 def _lines(value: str) -> int:

@@ -25,3 +25,18 @@ def test_digests_need_the_pepper() -> None:
 )
 def test_where_a_key_is_looked_for(headers: list[tuple[bytes, bytes]], key: str | None) -> None:
     assert keys.presented(headers) == key
+
+
+@pytest.mark.parametrize(
+    ("header", "carried"),
+    [
+        (b"Bearer token", True),
+        (b"bearer  token ", True),
+        (b"Bearer tokens", False),
+        (b"Bearer \xff", False),
+        (b"", False),
+    ],
+)
+def test_the_one_token_wanted(header: bytes, carried: bool) -> None:
+    assert keys.carries([(b"authorization", header)], "token") is carried
+    assert not keys.carries([], "token")

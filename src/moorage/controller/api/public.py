@@ -1,20 +1,21 @@
 """`/api/v1`: what administrators and the command line see. A gateway has identified the caller before."""
 
 import time
-from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from starlette.exceptions import HTTPException
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 import moorage
 from moorage.controller.fleet import Fleet, ReplicaRecord
 from moorage.controller.publisher import Publisher
-from moorage.errors import MethodNotAllowed, MoorageError, NotFound, NotReady
-from moorage.http.client import Client
-from moorage.wire.control import Load, ReplicaReport
+from moorage.errors import NotFound, NotReady
+from moorage.http.client import Client, Reply
+from moorage.wire.control import Load
 
 
 class Seen(Protocol):
@@ -47,17 +48,7 @@ class Public:
             raise NotReady(f"{replica.id} has no log: {replica.reason}", retry_after_s=2.0)
         query = request.url.query
         path = f"/replicas/{replica.id}/log" + (f"?{query}" if query else "")
-        call = self._client.call(worker.hello.address, "GET", path, token=self._seen.token)
-        reply = await call.__aenter__()
-
-        async def lines() -> AsyncGenerator[bytes]:
-            try:
-                async for chunk in reply.chunks():
-                    yield chunk
-            finally:
-                await call.__aexit__(None, None, None)
-
-        return StreamingResponse(lines(), status_code=reply.status, media_type=reply.content_type)
+        return _PassedOn(self._client.call(worker.hello.address, "GET", path, token=self._seen.token))
 
     def _find(self, request: Request) -> ReplicaRecord:
         id = request.path_params["id"]
@@ -66,6 +57,19 @@ class Public:
             known = ", ".join(sorted(self._seen.fleet.replicas)) or "none"
             raise NotFound(f"there is no replica {id!r}; replicas: {known}")
         return replica
+
+
+class _PassedOn(Response):
+    """Another server's answer as it comes. Its connection is closed with ours, whoever ends first."""
+
+    def __init__(self, call: AbstractAsyncContextManager[Reply]) -> None:
+        super().__init__()
+        self._call = call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._call as reply:
+            answer = StreamingResponse(reply.chunks(), status_code=reply.status, media_type=reply.content_type)
+            await answer(scope, receive, send)
 
 
 def status(seen: Seen) -> dict[str, Any]:
@@ -115,8 +119,8 @@ def _worst(targets: list[dict[str, Any]]) -> str:
 
 
 def _replica(fleet: Fleet, replica: ReplicaRecord) -> dict[str, Any]:
-    row = fleet.target_rows()[replica.id]
-    report: ReplicaReport | None = fleet.report_of(replica)
+    row = fleet.target_row(replica)
+    report = fleet.report_of(replica)
     load = report.load if report else Load()
     progress = report.progress if report else None
     return {
@@ -132,30 +136,10 @@ def _replica(fleet: Fleet, replica: ReplicaRecord) -> dict[str, Any]:
         "restarts": row.restarts,
         "retry_at": row.retry_at,
         "pid": report.pid if report else None,
-        "progress": None if progress is None else _progress(progress.what, progress.done, progress.total),
+        "progress": None if progress is None else msgspec.to_builtins(progress),
         "load": {"running": load.running, "queued": load.queued, "kv_used": load.kv_used},
         "why": list(report.why) if report else [],
     }
-
-
-def _progress(what: str, done: int, total: int | None) -> dict[str, Any]:
-    return {"what": what, "done": done, "total": total}
-
-
-async def _answer_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, MoorageError)
-    headers = {"retry-after": str(round(error.retry_after_s))} if error.retry_after_s else {}
-    return JSONResponse(error.openai(), status_code=error.status, headers=headers)
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        return await _answer_error(request, MethodNotAllowed(f"{request.method} is not possible here"))
-    return await _answer_error(request, NotFound(f"there is no {request.url.path!r} here"))
-
-
-ERROR_HANDLERS: Any = {MoorageError: _answer_error, HTTPException: _answer_http_error}
 
 
 def routes(seen: Seen, client: Client) -> list[Route]:

@@ -1,12 +1,12 @@
 """The routes of the host, as plain ASGI: a dict, a token check, and one handler each."""
 
-import hmac
 import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from moorage.access import keys
 from moorage.errors import BadRequest, InternalError, MethodNotAllowed, MoorageError, NotAuthenticated, NotFound
 from moorage.runtimes.llamacpp.asgi import (
     ClientGone,
@@ -66,7 +66,6 @@ class App:
         self._metrics = metrics
         self._fingerprint = fingerprint
         self._created = int(time.time())
-        self._authorization = f"Bearer {settings.token}".encode() if settings.token else None
         self._gets: dict[str, Get] = {"/health": self._health, "/metrics": self._scrape, "/v1/models": self._models}
         self._posts: dict[str, Post] = {
             "/v1/chat/completions": self._chat,
@@ -102,10 +101,8 @@ class App:
             await reply_error(send, InternalError(f"the runtime failed: {type(error).__name__}; its log has more"))
 
     def _authenticate(self, scope: Scope) -> None:
-        if self._authorization is None:
-            return
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if not hmac.compare_digest(given, self._authorization):
+        token = self._settings.token
+        if token and not keys.carries(scope["headers"], token):
             raise NotAuthenticated("the bearer token is missing or wrong")
 
     async def _dispatch(self, method: str, path: str, receive: Receive, send: Send) -> None:

@@ -75,9 +75,5 @@ async def reply_json(send: Send, body: Any, status: int = 200, *more: tuple[byte
 
 
 async def reply_error(send: Send, error: MoorageError) -> None:
-    more: list[tuple[bytes, bytes]] = []
-    if error.retry_after_s is not None:
-        more.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
-    if error.status == 401:
-        more.append((b"www-authenticate", b"Bearer"))
+    more = [(name.encode(), value.encode()) for name, value in error.headers().items()]
     await reply_json(send, error.openai(), error.status, *more)

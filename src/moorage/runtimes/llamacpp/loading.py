@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.errors import NotReady
+
 PR_SET_PDEATHSIG = 1
 READ_TIMEOUT_S = 1.0
 
@@ -74,12 +76,7 @@ def _reply(done: int, size: int) -> bytes:
         {
             "status": "loading",
             "progress": {"what": "load", "done": min(done, size), "total": size},
-            "error": {
-                "message": "the model is loading",
-                "type": "service_unavailable",
-                "param": None,
-                "code": "model_not_ready",
-            },
+            **NotReady("the model is loading").openai(),
         }
     )
     head = (
