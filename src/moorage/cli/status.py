@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from moorage.cli import endpoint as at
-from moorage.cli.output import console, json_option, print_json, print_table
-from moorage.cli.terminal import age, harmless, size
+from moorage.cli.output import console, json_option, new_table, print_json, print_table, warn
+from moorage.cli.terminal import age, harmless
+from moorage.core.sizes import human
 from moorage.errors import MoorageError
 from moorage.http.refusal import Refused
 
@@ -46,7 +47,7 @@ def status(url: str, api_key: str, as_json: bool, watch: bool) -> None:
         print_json(seen)
         return
     if note := seen.get("note"):
-        click.echo(f"moorage: warning: {note}", err=True)
+        warn(note)
     click.echo(headline(seen, where))
     print_table(COLUMNS, rows(seen, time.time()))
     for line in machinery(seen):
@@ -96,12 +97,9 @@ async def _watch(where: at.Endpoint) -> None:
 
 def _picture(seen: Row, where: at.Endpoint, trouble: str) -> "Group":
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
+    table = new_table(COLUMNS)
     for row in rows(seen, time.time()):
         cells = [Text(harmless(cell)) for cell in row]
         cells[_STATE].stylize(COLOURS.get(row[_STATE], ""))
@@ -149,7 +147,7 @@ def reason(target: Row, now: float) -> str:
     parts = [target["reason"]] if target.get("reason") else []
     if progress := target.get("progress"):
         done, total = progress["done"], progress.get("total")
-        far = f"{done / total:.0%} of {size(total)}" if total else size(done)
+        far = f"{done / total:.0%} of {human(total)}" if total else human(done)
         parts.append(f"{progress['what']} {far}")
     if target.get("restarts"):
         parts.append(f"{target['restarts']} restarts")
@@ -162,7 +160,7 @@ def machinery(seen: Row) -> list[str]:
     """Workers and gateways, a line each."""
     lines: list[str] = []
     for worker in seen.get("workers", []):
-        machine = f"{worker['cores']} cores, {size(worker['memory_bytes'])}"
+        machine = f"{worker['cores']} cores, {human(worker['memory_bytes'])}"
         lines.append(f"worker {worker['id']}: {worker['state']}, {machine}, heard {age(worker['seen_s'])} ago")
     for gateway in seen.get("gateways", []):
         busy = gateway.get("requests_in_flight")

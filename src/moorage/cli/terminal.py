@@ -1,4 +1,4 @@
-"""What a terminal may be sent, and numbers as people read them."""
+"""What a terminal may be sent, and times as people read them."""
 
 
 def harmless(text: str) -> str:
@@ -15,12 +15,3 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s"
-
-
-def size(count: float) -> str:
-    """`98 MB`, counted in 1024 as model tools do."""
-    for unit in ("B", "KB", "MB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GB"

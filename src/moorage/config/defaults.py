@@ -8,4 +8,4 @@ DEFAULT_MODEL = ModelSpec(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     aliases=("default",),
 )
-"""SmolLM2-135M-Instruct, 4 bit, 98 MB, Apache-2.0: small enough for every machine, real enough to chat."""
+"""SmolLM2-135M-Instruct, 4 bit, 94 MB, Apache-2.0: small enough for every machine, real enough to chat."""

@@ -6,11 +6,11 @@ from typing import Literal
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import MemoryEstimate, estimate, kv_bytes_per_token
+from moorage.core.sizes import human
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 from moorage.wire.names import Task
 
-GIB = 1 << 30
 MIB = 1 << 20
 
 MEMORY_SHARE = 0.9
@@ -70,8 +70,8 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
             step_why,
             f"KV cache in {dtype}: {'options.kv_cache_dtype' if options.kv_cache_dtype != 'auto' else 'the exact one'}",
             _cache_why(cache_mib, prefix_caching=options.prefix_caching, task=task),
-            f"about {_size(need.total_bytes)} of memory: {_size(need.weights_bytes)} weights, "
-            f"{_size(need.kv_bytes)} KV cache, {_size(need.compute_bytes)} buffers",
+            f"about {human(need.total_bytes)} of memory: {human(need.weights_bytes)} weights, "
+            f"{human(need.kv_bytes)} KV cache, {human(need.compute_bytes)} buffers",
         ),
     )
 
@@ -136,8 +136,8 @@ def _step(wanted: int | None, context: int, task: Task) -> tuple[int, str]:
 def _check_memory(name: str, need: MemoryEstimate, machine: Machine) -> None:
     if need.total_bytes > machine.memory_bytes * MEMORY_SHARE:
         raise EngineError(
-            f"model {name!r} would need {_size(need.total_bytes)} of memory ({_size(need.weights_bytes)} weights, "
-            f"{_size(need.kv_bytes)} KV cache), this machine has {_size(machine.memory_bytes)}: lower "
+            f"model {name!r} would need {human(need.total_bytes)} of memory ({human(need.weights_bytes)} weights, "
+            f"{human(need.kv_bytes)} KV cache), this machine has {human(machine.memory_bytes)}: lower "
             "options.max_model_len or options.max_sequences, or set options.kv_cache_dtype to q8_0"
         )
 
@@ -147,8 +147,6 @@ def _cache_why(mib: int, *, prefix_caching: bool, task: Task) -> str:
         return "no prompt cache: embeddings have no use for one"
     if not prefix_caching:
         return "no prompt cache: options.prefix_caching is off"
-    return f"up to {mib} MiB for prompts of conversations that lost their slot: 1/32 of the memory, 1 GiB at most"
-
-
-def _size(count: int) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{max(1, round(count / MIB))} MiB"
+    return (
+        f"up to {human(mib * MIB)} for prompts of conversations without a slot: 1/32 of the memory, at most 1 GB"
+    )

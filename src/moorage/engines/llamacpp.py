@@ -10,7 +10,8 @@ from typing import Literal
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import estimate
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
-from moorage.engines.fitting import GIB, MEMORY_SHARE, Fit, fit
+from moorage.core.sizes import human
+from moorage.engines.fitting import MEMORY_SHARE, Fit, fit
 from moorage.errors import EngineError
 from moorage.wire import runtime
 from moorage.wire.control import Load, Machine
@@ -35,8 +36,8 @@ class LlamaCpp:
         if least > machine.memory_bytes * MEMORY_SHARE:
             return Support(
                 ok=False,
-                why=f"it needs at least {least / GIB:.1f} GiB of memory for this file, "
-                f"and may use {machine.memory_bytes * MEMORY_SHARE / GIB:.1f} GiB of this machine",
+                why=f"it needs at least {human(least)} of memory for this file, "
+                f"and may use {human(machine.memory_bytes * MEMORY_SHARE)} of this machine",
             )
         return Support(ok=True, why=f"runs {facts.quantization or 'GGUF'} files on the CPU", rank=RANK)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from moorage.core.sizes import human
 from moorage.errors import ModelError
 from moorage.wire.control import Progress
 
@@ -102,16 +103,6 @@ def writing_to(folder: Path, left_bytes: Callable[[], int | None]) -> Generator[
             f"cannot write to the model cache {folder}: {error.strerror or error}; "
             "set MOORAGE_CACHE_DIR to a folder you may write"
         ) from error
-
-
-def human(size_bytes: int) -> str:
-    """A size for people, in the units of `config.units`: `92.9 MB`, counted in 1024."""
-    size = float(size_bytes)
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.core.sizes import human
 from moorage.errors import ModelError
 from moorage.models import index, manifest
-from moorage.models.disk import OnProgress, human, in_thread, place, sha256_of, writing_to
+from moorage.models.disk import OnProgress, in_thread, place, sha256_of, writing_to
 from moorage.models.download import UNREACHABLE, Patience, discard, download, read_state
 from moorage.models.local import check_local, mismatch
 from moorage.models.lock import locked

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 
 import moorage
 from moorage.controller.api.public import Seen, status
+from moorage.core.sizes import human
 
 LOOK_EVERY_S = 0.1
 SETTLED = ("ready", "failed", "stopped")
@@ -113,7 +114,7 @@ class _Bytes(ProgressColumn):
         if not task.total:
             return ""
         bar = ProgressBar(total=task.total, completed=task.completed, width=30)
-        amount = f"{task.completed / 1e6:.0f} of {task.total / 1e6:.0f} MB"
+        amount = f"{human(task.completed)} of {human(task.total)}"
         return Columns([bar, amount])
 
 

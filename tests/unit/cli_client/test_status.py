@@ -2,7 +2,8 @@ from typing import Any
 
 from moorage.cli.endpoint import Endpoint
 from moorage.cli.status import headline, load, machinery, reason, rows
-from moorage.cli.terminal import age, harmless, size
+from moorage.cli.terminal import age, harmless
+from moorage.core.sizes import human
 
 NOW = 1_000_000.0
 
@@ -32,8 +33,8 @@ def test_unknown_load_is_left_out_and_zero_is_not() -> None:
 
 def test_a_reason_says_how_far_and_what_comes_next() -> None:
     loading = target(reason="fetching", progress={"what": "download", "done": 50 << 20, "total": 100 << 20})
-    assert reason(loading, NOW) == "fetching; download 50% of 100 MB"
-    assert reason(target(reason="", progress={"what": "load", "done": 2048, "total": None}), NOW) == "load 2 KB"
+    assert reason(loading, NOW) == "fetching; download 50% of 100.0 MB"
+    assert reason(target(reason="", progress={"what": "load", "done": 2048, "total": None}), NOW) == "load 2.0 KB"
     failed = target(reason="out of memory", restarts=3, retry_at=NOW + 80)
     assert reason(failed, NOW) == "out of memory; 3 restarts; next start in 1m"
 
@@ -53,7 +54,7 @@ def test_headline_and_machinery() -> None:
 
 def test_numbers_as_people_read_them() -> None:
     assert [age(value) for value in (-1, 0, 59, 61, 7200, 200_000)] == ["0s", "0s", "59s", "1m", "2h", "2d"]
-    assert [size(value) for value in (10, 2048, 5 << 20, 3 << 30)] == ["10 B", "2 KB", "5 MB", "3.0 GB"]
+    assert [human(value) for value in (10, 2048, 5 << 20, 3 << 30)] == ["10 bytes", "2.0 KB", "5.0 MB", "3.0 GB"]
 
 
 def test_control_characters_are_taken_out() -> None:

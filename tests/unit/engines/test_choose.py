@@ -47,5 +47,5 @@ def test_a_named_engine_is_taken() -> None:
 
 @pytest.mark.parametrize("name", ["auto", "llama.cpp"])
 def test_a_refusal_gives_reasons(name: str) -> None:
-    with pytest.raises(EngineError, match=r"llama\.cpp.*it needs at least .* GiB"):
+    with pytest.raises(EngineError, match=r"llama\.cpp.*it needs at least .* [MGT]B"):
         choose(spec(name), FACTS, SMALL)
