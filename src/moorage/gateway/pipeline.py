@@ -83,16 +83,18 @@ class Pipeline:
             call.queued_s += call.elapsed_s() - arrived_s
             call.target = target
             call.attempts += 1
-            with door.seat(target):
-                try:
-                    content = edits.for_target(call, model, target)
-                    await Relay(call, target, exchange, self._client, table.settings, deadline).run(content)
-                    return
-                except (UpstreamError, Unavailable) as error:
-                    if exchange.started or call.attempts >= ATTEMPTS_MAX or not self._elsewhere(call, error, excluded):
-                        raise
-                    excluded |= {key_of(target)}
-                    self._settler.retried(call, error)
+            seated_s = call.elapsed_s()
+            try:
+                content = edits.for_target(call, model, target)
+                await Relay(call, target, exchange, self._client, table.settings, deadline).run(content)
+                return
+            except (UpstreamError, Unavailable) as error:
+                if exchange.started or call.attempts >= ATTEMPTS_MAX or not self._elsewhere(call, error, excluded):
+                    raise
+                excluded |= {key_of(target)}
+                self._settler.retried(call, error)
+            finally:
+                door.leave(target, call.elapsed_s() - seated_s)
 
     def _elsewhere(self, call: Call, error: MoorageError, excluded: frozenset[TargetKey]) -> bool:
         """Whether another attempt makes sense: always after a lost connection (the engine restarts, or it was stale),

@@ -6,8 +6,7 @@ Waiting happens here and not at the engine: an engine's own queue can neither be
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from moorage.core.routing import TargetKey, key_of, least_loaded
@@ -69,15 +68,6 @@ class Door:
         self._seats.give_back(target)
         self._mean_s += 0.1 * (held_s - self._mean_s)
         self.pump()
-
-    @contextmanager
-    def seat(self, target: TargetRow) -> Generator[None]:
-        """Holds the seat that `enter` gave."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.leave(target, time.monotonic() - began)
 
     def pump(self) -> None:
         """Seat whoever can be seated, or send all away: called when a seat or a target changed."""

@@ -4,8 +4,7 @@ One connection pool per address. Admission is the caller's: the pool has no limi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +14,7 @@ from yarl import URL
 from moorage.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnreachable
 
 READ_BYTES = 256 * 1024
+URLS_KEPT = 1024
 
 
 class Reply:
@@ -54,6 +54,8 @@ class Client:
         self._connect_timeout_s = connect_timeout_s
         self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
         """Address → its pool, and what stands before a path."""
+        self._timeouts: dict[tuple[float | None, float], aiohttp.ClientTimeout] = {}
+        self._urls: dict[tuple[str, str], URL] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,8 +65,7 @@ class Client:
     ) -> None:
         await self.close()
 
-    @asynccontextmanager
-    async def call(
+    def call(
         self,
         address: str,
         method: str,
@@ -75,50 +76,23 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
         connect_timeout_s: float | None = None,
-    ) -> AsyncGenerator[Reply]:
-        """One call; `path` goes out byte for byte, percent-encoded by the caller.
-
-        Leaving the block early closes the connection, which is how the other side is told to stop.
+    ) -> "PendingReply":
+        """One call, as a context. Leaving it early closes the connection, which tells the other side to stop.
 
         `timeout_s` bounds the whole call; deadlines of phases are the caller's.
         Raises UpstreamUnreachable (nothing was sent), UpstreamBroken, DeadlineExceeded.
         """
-        send = dict(headers or {})
+        send: dict[str, str] = dict(headers or {})
         if token:
             send["Authorization"] = f"Bearer {token}"
         if body is not None:
             send.setdefault("Content-Type", "application/json")
         session, base = self._session(address)
-        timeout = aiohttp.ClientTimeout(
-            total=timeout_s, sock_connect=connect_timeout_s or self._connect_timeout_s, sock_read=None
+        timeout = self._timeout(timeout_s, connect_timeout_s or self._connect_timeout_s)
+        request = session.request(
+            method, self._url(base, path), data=body, headers=send, timeout=timeout, allow_redirects=False
         )
-        try:
-            response = await session.request(
-                method,
-                # As it is: a path that came from outside must not turn into another one on its way ("..", "%2e").
-                URL(base + path, encoded=True),
-                data=body,
-                headers=send,
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        except aiohttp.ClientConnectorError as error:
-            raise UpstreamUnreachable(f"cannot connect to {address}: {_text(error)}") from error
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"{address} did not answer {method} {path} in time") from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise UpstreamBroken(f"{address} broke off before it answered: {_text(error)}") from error
-        try:
-            yield Reply(response, address)
-        except TimeoutError as error:
-            if timeout_s is None:
-                raise
-            raise DeadlineExceeded(f"{address} did not finish {method} {path} within {timeout_s:g} s") from error
-        finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()
+        return PendingReply(request, address, f"{method} {path}", timeout_s)
 
     async def close(self) -> None:
         sessions, self._sessions = list(self._sessions.values()), {}
@@ -128,6 +102,22 @@ class Client:
         """Close the pool of an address that will not be used again."""
         if known := self._sessions.pop(address, None):
             await known[0].close()
+
+    def _timeout(self, total_s: float | None, connect_s: float) -> aiohttp.ClientTimeout:
+        known = self._timeouts.get((total_s, connect_s))
+        if known is None:
+            known = aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s, sock_read=None)
+            self._timeouts[(total_s, connect_s)] = known
+        return known
+
+    def _url(self, base: str, path: str) -> URL:
+        """Parsing a URL costs as much as sending a small request: those of engines are few and kept."""
+        url = self._urls.get((base, path))
+        if url is None:
+            if len(self._urls) >= URLS_KEPT:
+                self._urls.clear()
+            url = self._urls[(base, path)] = URL(base + path, encoded=True)
+        return url
 
     def _session(self, address: str) -> tuple[aiohttp.ClientSession, str]:
         if known := self._sessions.get(address):
@@ -152,5 +142,48 @@ class Client:
         return session, base
 
 
+class PendingReply:
+    """One call under way; entered, it is the reply whose headers have arrived."""
+
+    __slots__ = ("_address", "_request", "_response", "_timeout_s", "_what")
+
+    def __init__(
+        self, request: Awaitable[aiohttp.ClientResponse], address: str, what: str, timeout_s: float | None
+    ) -> None:
+        self._request = request
+        self._address = address
+        self._what = what
+        self._timeout_s = timeout_s
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> Reply:
+        address = self._address
+        try:
+            self._response = await self._request
+        except aiohttp.ClientConnectorError as error:
+            raise UpstreamUnreachable(f"cannot connect to {address}: {_text(error)}") from error
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{address} did not answer {self._what} in time") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise UpstreamBroken(f"{address} broke off before it answered: {_text(error)}") from error
+        return Reply(self._response, address)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        response = self._response
+        if response is not None:
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()
+        if isinstance(error, TimeoutError) and self._timeout_s is not None:
+            raise DeadlineExceeded(
+                f"{self._address} did not finish {self._what} within {self._timeout_s:g} s"
+            ) from error
+
+
 def _text(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.strerror or str(error.os_error)
     return str(error) or type(error).__name__

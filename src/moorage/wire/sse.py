@@ -32,6 +32,11 @@ class EventSplitter:
         self._drop_lf = False
 
     @property
+    def between(self) -> bool:
+        """Whether the next byte begins an event."""
+        return not self._buffer and not self._drop_lf
+
+    @property
     def rest(self) -> bytes:
         """The event not yet finished; empty between events. At the end of a stream it means the stream was cut."""
         return bytes(self._buffer) if self._buffer.strip(b"\r\n") else b""
