@@ -101,7 +101,8 @@ class _Bars:
             self._progress.update(
                 task,
                 description=f"[bold]{escape(target['id'])}[/bold] {progress['what']}",
-                total=progress["total"],
+                # None would leave the amount of the phase before.
+                total=progress["total"] or 0,
                 completed=progress["done"],
                 visible=target["state"] not in SETTLED,
             )
