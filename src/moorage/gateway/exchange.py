@@ -24,6 +24,11 @@ ABORT = "moorage.abort"
 _encode = msgspec.json.Encoder().encode
 
 
+def new_id() -> str:
+    """A request's id, as clients see it."""
+    return "req_" + secrets.token_hex(12)
+
+
 class ClientLeft(Exception):
     """The client closed its connection; there is nobody left to answer."""
 
@@ -35,7 +40,7 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        self.id = "req_" + secrets.token_hex(12)
+        self.id = new_id()
         self.status = 0
         self.started = False
         """The reply's headers are out: from here on an error can only be said inside the stream."""

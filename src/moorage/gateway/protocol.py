@@ -1,14 +1,27 @@
-"""uvicorn's httptools protocol with deadlines and limits for what clients send, and our errors for what they break."""
+"""uvicorn's httptools protocol with deadlines and limits for what clients send, and our errors for what they break.
+
+One request at a time: what comes behind one that is not answered yet is not read, and the connection closes after the
+answer (RFC 9112, 9.3.2, lets the client send it again). So a bad request behind a good one spoils nothing, and a client
+that leaves is always seen.
+"""
 
 import asyncio
+import http
 from dataclasses import dataclass
 from typing import Any, cast
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from moorage.errors import BadRequest, HeadersTooLarge, MoorageError, RequestTimeout
-from moorage.gateway.exchange import ABORT
+from moorage.errors import BadRequest, HeadersTooLarge, MethodNotAllowed, MoorageError, RequestTimeout
+from moorage.gateway.exchange import ABORT, new_id
+
+UNREAD_S = 10.0
+"""How long a client may take to read the last of a reply before its connection is dropped."""
+LINGER_S = 2.0
+"""How long a client that was refused may go on sending, to read why."""
+_HOP = frozenset({b"upgrade", b"http2-settings"})
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,12 @@ class Protocol(HttpToolsProtocol):
         self._reading = ""
         """What is being waited for: "headers", "body", or nothing."""
         self._header_bytes = 0
+        self._fruitless_bytes = 0
+        """Bytes since anything came of them: the parser keeps an unfinished header, however long, to itself."""
+        self._silent = True
+        """The client has never said a word."""
         self._refused = False
+        """Nothing more is read from this client."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -50,8 +68,13 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         before = self._reading
-        super().data_received(data)
-        if self._reading == before and self._timer is not None:
+        self._silent = False
+        self._unset_keepalive_if_required()
+        self._fruitless_bytes += len(data)
+        self._feed(data)
+        if self._fruitless_bytes > self.limits.header_bytes:
+            self._refuse_headers()
+        if self._refused or (self._reading == before and self._timer is not None):
             return
         self._disarm()
         if self._reading == "headers":
@@ -60,41 +83,96 @@ class Protocol(HttpToolsProtocol):
             self._arm(self.limits.body_timeout_s)
 
     def on_message_begin(self) -> None:
+        if self._unanswered:
+            self._close_behind()
+        if self._refused:
+            return
         super().on_message_begin()
         self._reading = "headers"
-        self._header_bytes = 0
+        self._header_bytes = self._fruitless_bytes = 0
         self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
-        super().on_url(url)
+        if not self._refused:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        # Behind the body it would be a trailer: those say nothing here, and must not pass for headers.
+        if not self._refused and self._reading == "headers":
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._reading = "body"
-        if not self._refused:
+        self._fruitless_bytes = 0
+        if not self._refused and not self.parser.should_upgrade():
             super().on_headers_complete()
+            self._reading = "body"
 
     def on_body(self, body: bytes) -> None:
+        self._fruitless_bytes = 0
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._reading = ""
-        if not self._refused:
+        self._fruitless_bytes = 0
+        if not self._refused and not self.parser.should_upgrade():
+            self._reading = ""
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest("this is not a valid HTTP/1.1 request"))
 
+    @property
+    def _unanswered(self) -> bool:
+        """A request stands here whose answer is not out yet."""
+        # uvicorn declares `cycle` as always there; before the first request it is None.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._refused:
+                self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Take the request for what it is without its offer to speak another protocol, which we need not accept.
+
+        The parser stops reading HTTP at such an offer: Java's client makes one (h2c) with every POST, and its body
+        would be taken for the next request.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(MethodNotAllowed("CONNECT is not possible: this is no proxy"))
+            return
+        kept = [(name, _without_upgrade(name, value)) for name, value in self.headers if name not in _HOP]
+        lines = b"".join(b"%s: %s\r\n" % (name, value) for name, value in kept if value or name != b"connection")
+        version = self.parser.get_http_version().encode()
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self.url, version, lines, rest))
+
     def _count(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > self.limits.header_bytes and not self._refused:
-            limit = self.limits.header_bytes
-            self._refuse(HeadersTooLarge(f"the request's headers exceed {limit} bytes (server.max_header_size)"))
+            self._refuse_headers()
+
+    def _refuse_headers(self) -> None:
+        limit = self.limits.header_bytes
+        self._refuse(HeadersTooLarge(f"the request's headers exceed {limit} bytes (server.max_header_size)"))
 
     def _arm(self, after_s: float) -> None:
         self._timer = self.loop.call_later(after_s, self._expire)
@@ -106,26 +184,55 @@ class Protocol(HttpToolsProtocol):
 
     def _expire(self) -> None:
         self._timer = None
+        if self._silent:
+            self.transport.close()
+            return
         limit_s = self.limits.header_timeout_s if self._reading == "headers" else self.limits.body_timeout_s
         setting = "server.header_timeout" if self._reading == "headers" else "server.body_timeout"
         self._refuse(RequestTimeout(f"the request's {self._reading} did not arrive within {limit_s:g} s ({setting})"))
 
     def _refuse(self, error: MoorageError) -> None:
         """Answer outside of ASGI and close: the request never became one, or will never be whole."""
+        if self._refused:
+            return
+        if self._unanswered and self._reading != "body":
+            self._close_behind()
+            return
         self._refused = True
         self._disarm()
         if self.transport.is_closing():
             return
-        # uvicorn declares `cycle` as always there; before the first request it is None.
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        answering = cycle is not None and cycle.response_started and not cycle.response_complete
-        if not answering and (self._header_bytes or self._reading == "body"):
-            body = msgspec.json.encode(error.openai())
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
-                % (error.status, error.error_code.encode(), len(body), body)
-            )
-        self.transport.close()
+        if self._reading == "body":
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write(_answer(error))
+        # Closed at once, what it still sends would be answered by a reset, which can take the answer with it.
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _close_behind(self) -> None:
+        """Read no more: answer the request that stands here, then close."""
+        self._refused = True
+        self._disarm()
+        self.cycle.keep_alive = False
+
+
+def _without_upgrade(name: bytes, value: bytes) -> bytes:
+    if name != b"connection":
+        return value
+    return b", ".join(token for token in value.split(b",") if token.strip().lower() not in _HOP)
+
+
+def _answer(error: MoorageError) -> bytes:
+    body = msgspec.json.encode(error.openai())
+    return (
+        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
+        b"connection: close\r\n\r\n%s"
+        % (error.status, http.HTTPStatus(error.status).phrase.encode(), len(body), new_id().encode(), body)
+    )
 
 
 def bounded(limits: Limits) -> type[Protocol]:
