@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
+
+DATE_EVERY_S = 1.0
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -51,11 +53,24 @@ class Server:
             return
         self._server.config.timeout_graceful_shutdown = grace_s  # pyright: ignore[reportAttributeAccessIssue]
         self._server.should_exit = True
+        self._server.told.set()
         await self._task
         self._task = None
 
 
 class _Uvicorn(uvicorn.Server):
+    """Leaves signals alone, and waits for its end instead of looking for it ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # renews the Date header
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DATE_EVERY_S):
+                    await self.told.wait()

@@ -99,9 +99,8 @@ class Harness:
     async def __aexit__(self, *_: object) -> None:
         self._heartbeat.cancel()
         await self.http.close()
-        await self.gateway.stop()
         self.publisher.close()
-        await self._controller.stop(0.2)
+        await asyncio.gather(self.gateway.stop(), self._controller.stop(0.2))
         self._listener.detach()
 
     @asynccontextmanager
