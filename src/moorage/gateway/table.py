@@ -2,17 +2,20 @@
 
 import asyncio
 import hmac
-import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
-from moorage.errors import ModelNotFound, MoorageError
+from moorage.access.private import write_private
+from moorage.errors import ModelNotFound, MoorageError, UpstreamBroken
 from moorage.http.client import Client
+from moorage.http.ndjson import follow
 from moorage.wire import table as wire
 from moorage.wire.table import ModelRow, OutOfStep, Settings, Snapshot, TargetRow
 
@@ -110,26 +113,17 @@ class TableFollower:
                 pause_s = 0.1
             except OutOfStep as error:
                 log.info("reading the table anew", why=str(error))
-            except (MoorageError, TimeoutError, ValueError) as error:
-                log.warning("the controller is away; serving from the last table", error=str(error) or "silence")
+            except (MoorageError, msgspec.DecodeError) as error:
+                log.warning("the controller is away; serving from the last table", error=str(error))
                 pause_s = min(pause_s * 2, 2.0)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
 
     async def _read(self) -> None:
-        buffer = bytearray()
-        async with self._client.call(self._address, "GET", self._path, token=self._token) as reply:
-            if reply.status != 200:
-                raise ValueError(f"the controller answered {reply.status} to GET {self._path}")
-            chunks = reply.chunks()
-            while True:
-                async with asyncio.timeout(SILENCE_S):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    raise ValueError("the controller closed the table's stream")
-                buffer += chunk
-                while (end := buffer.find(b"\n")) >= 0:
-                    self._take(wire.decode(bytes(buffer[:end])))
-                    del buffer[: end + 1]
+        stream = follow(self._client, self._address, self._path, token=self._token, silence_s=SILENCE_S)
+        async with aclosing(stream) as lines:
+            async for line in lines:
+                self._take(wire.decode(line))
+        raise UpstreamBroken("the controller closed the table's stream")
 
     def _take(self, message: wire.TableMessage) -> None:
         if isinstance(message, Snapshot):
@@ -152,13 +146,9 @@ class TableFollower:
             return
         self._saved_at = time.monotonic()
         body = wire.encode(self.current.snapshot)
-        part = self._copy.with_suffix(f".{os.getpid()}.part")
         try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(self._seal(body) + b"\n" + body)
-            part.replace(self._copy)
+            write_private(self._copy, self._seal(body) + b"\n" + body)
         except OSError as error:
-            part.unlink(missing_ok=True)
             log.warning("cannot keep a copy of the table", path=str(self._copy), error=str(error))
 
     def _load(self) -> None:

@@ -1,18 +1,12 @@
 """What a server keeps on disk: its lock, its secrets, the folders of its processes."""
 
 import fcntl
-import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from moorage.access import keys
 from moorage.errors import ConfigError
-
-SOCKET_PATH_MAX = 107
-"""Bytes a Unix socket's path may have on Linux."""
-ROOM_FOR_NAMES = 64
-"""Bytes left for what is put below the run folder: replica folders and socket names."""
+from moorage.worker.rundir import open_run_dir, run_dir_for
 
 
 class State:
@@ -23,16 +17,15 @@ class State:
         self._root = root
         self.dir = root / f"serve-{instance}"
         self.logs = self.dir / "logs"
-        self.run = _short(self.dir / "run")
+        self.run = run_dir_for(self.dir / "run")
         self._lock: int | None = None
 
     def take(self) -> None:
         """Make the folders and lock them. Raises ConfigError naming the holder, or what is not writable."""
         try:
-            for folder in (self._root, self.dir, self.logs, self.run):
+            for folder in (self._root, self.dir, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.run.stat().st_uid != os.getuid():
-                raise ConfigError(f"{str(self.run)!r} belongs to another user; set state_dir to a folder of yours")
+            open_run_dir(self.run)
             lock = os.open(self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(
@@ -82,11 +75,3 @@ class State:
         finally:
             part.unlink()
         return path.read_text().strip()
-
-
-def _short(path: Path) -> Path:
-    """`path`, or where sockets below it could not be bound, a private folder of the system's temporary one."""
-    if len(os.fsencode(path)) + ROOM_FOR_NAMES <= SOCKET_PATH_MAX:
-        return path
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"moorage-{os.getuid()}" / name

@@ -3,13 +3,15 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import aclosing
 
 import msgspec
 import structlog
 
-from moorage.errors import Conflict, DeadlineExceeded, Forbidden, MoorageError, NotAuthenticated, UpstreamBroken
+from moorage.errors import Conflict, Forbidden, MoorageError, NotAuthenticated, UpstreamBroken
 from moorage.http.client import Client
-from moorage.http.refusal import said
+from moorage.http.ndjson import follow
+from moorage.http.refusal import Refused, check
 from moorage.wire.control import Hello, Orders, ReplicaReport, Report, Welcome
 from moorage.worker.settings import WorkerSettings
 
@@ -20,7 +22,6 @@ SILENCE_S = 5.0
 RETRY_FIRST_S = 0.2
 RETRY_MAX_S = 5.0
 COALESCE_S = 0.02
-LINE_MAX_BYTES = 16 * 1024 * 1024
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -103,29 +104,16 @@ class Agent:
     async def _follow(self) -> None:
         """Hand on orders as they come; the same ones again are only a heartbeat."""
         path = f"/internal/v1/workers/{self._settings.id}/orders?incarnation={self._hello.incarnation}"
-        buffer = bytearray()
-        last: Orders | None = None
+        settings, last = self._settings, None
+        stream = follow(self._client, settings.controller, path, token=settings.token, silence_s=SILENCE_S)
         try:
-            async with asyncio.timeout(SILENCE_S) as silence:
-                async with self._client.call(
-                    self._settings.controller, "GET", path, token=self._settings.token
-                ) as reply:
-                    if reply.status != 200:
-                        raise _refusal(reply.status, await reply.read())
-                    async for chunk in reply.chunks():
-                        silence.reschedule(asyncio.get_running_loop().time() + SILENCE_S)
-                        *lines, rest = (bytes(buffer) + chunk).split(b"\n")
-                        buffer[:] = rest
-                        for line in lines:
-                            last = self._take(line, last)
-                        if len(buffer) > LINE_MAX_BYTES:
-                            raise UpstreamBroken(f"orders longer than {LINE_MAX_BYTES} bytes")
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no orders and no heartbeat for {SILENCE_S:g} s") from error
+            async with aclosing(stream) as lines:
+                async for line in lines:
+                    last = self._take(line, last)
+        except Refused as refused:
+            raise _meaning(refused) from refused
 
-    def _take(self, line: bytes, last: Orders | None) -> Orders | None:
-        if not line.strip():
-            return last
+    def _take(self, line: bytes, last: Orders | None) -> Orders:
         try:
             orders = msgspec.json.decode(line, type=Orders)
         except msgspec.DecodeError as error:
@@ -156,17 +144,19 @@ class Agent:
         async with self._client.call(
             settings.controller, "POST", path, body=body, token=settings.token, timeout_s=CALL_TIMEOUT_S
         ) as reply:
-            text = await reply.read()
-            if not 200 <= reply.status < 300:
-                raise _refusal(reply.status, text)
-            return text
+            try:
+                await check(reply)
+            except Refused as refused:
+                raise _meaning(refused) from refused
+            return await reply.read()
 
 
-def _refusal(status: int, body: bytes) -> MoorageError:
-    text = said(body)
+def _meaning(refused: Refused) -> MoorageError:
+    """What a refusal of the controller means to a worker."""
+    said, status = refused.message, refused.answered
     if status == 409:
-        return Conflict(f"the controller knows another live worker of this id: {text}. Give each worker its own id")
+        return Conflict(f"the controller knows another live worker of this id: {said}. Give each worker its own id")
     if status in (401, 403):
         kind = NotAuthenticated if status == 401 else Forbidden
-        return kind(f"the controller does not accept this worker's token: {text}")
-    return UpstreamBroken(f"the controller answered {status}: {text}")
+        return kind(f"the controller does not accept this worker's token: {said}")
+    return UpstreamBroken(f"the controller answered {status}: {said}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from moorage import __version__
+from moorage.access.private import write_private
 from moorage.errors import ConfigError, Conflict
 from moorage.http.client import Client
 from moorage.wire.control import Hello, Orders, ReplicaReport
@@ -16,7 +17,7 @@ from moorage.worker.identity import boot_id
 from moorage.worker.launching import Berth
 from moorage.worker.machine import machine
 from moorage.worker.roster import Roster
-from moorage.worker.rundir import RunDirLock, open_run_dir, write_private
+from moorage.worker.rundir import RunDirLock, open_run_dir
 from moorage.worker.settings import Fetch, WorkerSettings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from moorage.access.private import write_private
 from moorage.errors import EngineError
 from moorage.worker.environment import clean_environment
 from moorage.worker.identity import MARKER, read_identity
-from moorage.worker.rundir import write_private
 from moorage.worker.sweep import kill_replica
 
 CONNECT_TIMEOUT_S = 10.0

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from moorage.access.private import write_private
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Launch
 from moorage.wire.control import ReplicaOrder
-from moorage.worker.rundir import write_private
 
 _NAME = "replica.json"
 

@@ -7,24 +7,30 @@ import stat
 import tempfile
 from pathlib import Path
 
+from moorage.access.private import write_private
 from moorage.errors import ConfigError, Conflict
+from moorage.http.unix import SOCKET_PATH_BYTES
 
-SOCKET_PATH_BYTES = 107
-"""What a Unix socket's path may have on Linux, without its final zero."""
-_LONGEST_NAME = "r-0123456789/keeper.sock"
+LONGEST_NAME = "r-0123456789/engine.sock.sock"
+"""Of all sockets below a run directory: the one that llama.cpp itself listens on."""
+
+
+def run_dir_for(wanted: Path) -> Path:
+    """The wanted path, or its stand-in where sockets below it could not be bound.
+
+    The stand-in lies below the system's temporary directory under a name derived from the wanted path, so that who
+    comes back finds it again.
+    """
+    wanted = Path(os.path.abspath(wanted))
+    if len(os.fsencode(wanted / LONGEST_NAME)) <= SOCKET_PATH_BYTES:
+        return wanted
+    digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"moorage-{os.getuid()}-{digest}"
 
 
 def open_run_dir(wanted: Path) -> Path:
-    """Create the run directory, private to this user, or the stand-in where its path is too long for sockets.
-
-    The stand-in lies below the system's temporary directory under a name derived from the wanted path, so that a
-    worker that comes back finds it again. Raises ConfigError where it cannot be written.
-    """
-    wanted = Path(os.path.abspath(wanted))
-    path = wanted
-    if len(os.fsencode(path / _LONGEST_NAME)) > SOCKET_PATH_BYTES:
-        digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
-        path = Path(tempfile.gettempdir()) / f"moorage-{os.getuid()}-{digest}"
+    """Create the run directory (`run_dir_for`), private to this user. Raises ConfigError where it cannot be written."""
+    path = run_dir_for(wanted)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
@@ -86,16 +92,3 @@ def next_generation(directory: Path) -> int:
         last = 0
     write_private(path, str(last + 1).encode())
     return last + 1
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Whole or not at all, readable by this user only."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        scratch.replace(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import ConfigError, Conflict
+from moorage.http.unix import SOCKET_PATH_BYTES
 from moorage.worker.rundir import (
-    SOCKET_PATH_BYTES,
+    LONGEST_NAME,
     RunDirLock,
     next_generation,
     open_run_dir,
     replica_dir,
     replica_dirs,
-    write_private,
 )
 
 
@@ -33,8 +33,9 @@ def test_a_path_too_long_for_sockets_gets_the_same_short_one_each_time(tmp_path:
         assert stand_in == open_run_dir(wanted)
         assert stand_in != open_run_dir(tmp_path / ("y" * 120))
         assert stand_in.stat().st_mode & 0o777 == 0o700
-        socket = replica_dir(stand_in, "any/name " * 50) / "keeper.sock"
-        assert len(os.fsencode(socket)) <= SOCKET_PATH_BYTES
+        replica = replica_dir(stand_in, "any/name " * 50)
+        assert len(replica.name) == len(LONGEST_NAME.partition("/")[0])
+        assert len(os.fsencode(stand_in / LONGEST_NAME)) <= SOCKET_PATH_BYTES
     finally:
         shutil.rmtree(stand_in)
         shutil.rmtree(open_run_dir(tmp_path / ("y" * 120)))
@@ -86,12 +87,3 @@ def test_generations_count_on(short_tmp: Path) -> None:
     (directory / "generation").write_text("rubbish")
     assert next_generation(directory) == 1
     assert replica_dirs(short_tmp) == [directory]
-
-
-def test_private_files_are_whole_or_absent(short_tmp: Path) -> None:
-    path = short_tmp / "secret"
-    write_private(path, b"one")
-    write_private(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert list(short_tmp.iterdir()) == [path]
