@@ -1,5 +1,6 @@
 """One exposition out of several processes': counters and histograms summed, gauges told apart by process."""
 
+import math
 from collections.abc import Mapping
 
 from prometheus_client import Metric
@@ -30,12 +31,26 @@ def merge(texts: Mapping[str, str]) -> str:
 
 
 def read(text: str) -> dict[str, float]:
-    """A scrape as metric name → value, labels summed. What an engine adapter's `observe` takes."""
-    values: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            values[sample.name] = values.get(sample.name, 0.0) + sample.value
-    return values
+    """An engine's exposition as metric name → value, labels summed: what its adapter's `observe` takes.
+
+    Histogram buckets, and lines that are no sample of a finite number, are left out: engines write what they like.
+    """
+    sums: dict[str, float] = {}
+    for row in text.splitlines():
+        if not row or row[0] == "#":
+            continue
+        labelled, brace, rest = row.rpartition("}")
+        name = labelled.partition("{")[0] if brace else row.partition(" ")[0]
+        words = rest.split() if brace else row.split()[1:]
+        if not words or name.endswith("_bucket"):
+            continue
+        try:
+            value = float(words[0])
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            sums[name.strip()] = sums.get(name.strip(), 0.0) + value
+    return sums
 
 
 def line(name: str, labels: Mapping[str, str], value: float) -> str:

@@ -1,11 +1,9 @@
 """Reading an engine's Prometheus metrics."""
 
-import math
-from collections.abc import Mapping
-
 from moorage.core.ports import Engine, Launch
 from moorage.errors import UpstreamBroken
 from moorage.http.client import Client
+from moorage.telemetry import exposition
 from moorage.wire.control import Load
 
 SCRAPE_TIMEOUT_S = 5.0
@@ -27,24 +25,4 @@ async def scrape(client: Client, engine: Engine, launch: Launch, timeout_s: floa
             text += chunk
             if len(text) > SCRAPE_MAX_BYTES:
                 raise UpstreamBroken(f"{engine.name} has more than {SCRAPE_MAX_BYTES} bytes of metrics")
-    return engine.observe(parse(text.decode(errors="replace")))
-
-
-def parse(text: str) -> Mapping[str, float]:
-    """Metric name → value, summed over labels. Histogram buckets and what is no number are left out."""
-    sums: dict[str, float] = {}
-    for line in text.splitlines():
-        if not line or line[0] == "#":
-            continue
-        labelled, brace, rest = line.rpartition("}")
-        name = labelled.partition("{")[0] if brace else line.partition(" ")[0]
-        words = rest.split() if brace else line.split()[1:]
-        if not words or name.endswith("_bucket"):
-            continue
-        try:
-            value = float(words[0])
-        except ValueError:
-            continue
-        if math.isfinite(value):
-            sums[name.strip()] = sums.get(name.strip(), 0.0) + value
-    return sums
+    return engine.observe(exposition.read(text.decode(errors="replace")))

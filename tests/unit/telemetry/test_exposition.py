@@ -1,8 +1,25 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from moorage.telemetry import exposition, replicas
 from moorage.wire.control import Load
 from moorage.wire.table import Settings, Snapshot, TargetRow
+
+METRICS = """# HELP vllm:num_requests_running Running.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a } b {"} 2.0
+vllm:num_requests_running{engine="1",model_name="x y"} 3
+vllm:time_bucket{le="+Inf"} 9
+llamacpp:n_decode_total 17
+with_time{a="b"} 4 1700000000000
+plain_time 5 1700000000000
+nothing NaN
+infinite +Inf
+broken{a="b"}
+words one
+"""
 
 
 def text_of(requests: float, in_flight: float, seconds: float) -> str:
@@ -40,3 +57,22 @@ def test_what_an_engine_does_not_tell_is_left_out() -> None:
     assert f'moorage_replica_state{{{labels},state="ready"}} 1\n' in text
     assert "moorage_engine_queued" not in text
     assert "moorage_engine_kv_used_ratio" not in text
+
+
+def test_labels_are_summed_and_what_is_no_number_is_unknown() -> None:
+    assert exposition.read(METRICS) == {
+        "vllm:num_requests_running": 5.0,
+        "llamacpp:n_decode_total": 17.0,
+        "with_time": 4.0,
+        "plain_time": 5.0,
+    }
+
+
+@given(st.text())
+def test_any_text_is_survived(text: str) -> None:
+    assert all(isinstance(value, float) for value in exposition.read(text).values())
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "{", "}", "} 1", "# only"])
+def test_odd_lines(text: str) -> None:
+    exposition.read(text)
