@@ -31,6 +31,15 @@ def configure(style: Style, level: str, path: str | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_FromLibraries()], level=logging.WARNING, force=True)
+    logging.getLogger("moorage").setLevel(level.upper())
+
+
+class _FromLibraries(logging.Handler):
+    """What is written by Python's own logging, by libraries and by those of our modules that commands use too."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
 class _Stderr(TextIOBase):
