@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-from pathlib import Path
 
 import structlog
 
@@ -30,28 +29,33 @@ class Supervisor:
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
-        self._config = config = loaded.config
-        check(config)
-        assert config.state_dir is not None
-        assert config.cache_dir is not None
-        self._listener: socket.socket = bind(config.server.host, config.server.port)
-        self.url = url_of(self._listener)
-        self._state = State(config.state_dir, str(self._listener.getsockname()[1]))
-        self._store = ModelStore(config.cache_dir)
+        self._config = loaded.config
+        check(self._config)
         self._client = Client()
+        self._listener: socket.socket | None = None
+        self._state: State | None = None
         self.controller: Controller | None = None
         self._worker: Worker | None = None
         self.gateways: Gateways | None = None
 
     @property
-    def logs(self) -> Path:
-        return self._state.logs
+    def url(self) -> str:
+        """Where clients reach it, once it has started."""
+        assert self._listener is not None
+        return url_of(self._listener)
 
     async def start(self) -> None:
-        self._state.take()
-        token, socket_path = self._state.token(), str(self._state.run / "controller.sock")
-        self.controller = Controller(ControllerSettings(socket_path, token, self._state.pepper()))
-        self.controller.configure(self._config)
+        """Raises ConfigError for a port or a folder that cannot be had."""
+        config = self._config
+        assert config.state_dir is not None
+        assert config.cache_dir is not None
+        self._listener = listener = bind(config.server.host, config.server.port)
+        state = State(config.state_dir, str(listener.getsockname()[1]))
+        state.take()
+        self._state = state
+        token, socket_path = state.token(), str(state.run / "controller.sock")
+        self.controller = Controller(ControllerSettings(socket_path, token, state.pepper()))
+        self.controller.configure(config)
         await self.controller.start()
         address = f"unix:{socket_path}"
         self._worker = Worker(
@@ -59,30 +63,32 @@ class Supervisor:
                 id="local",
                 controller=address,
                 token=token,
-                run_dir=self._state.run,
-                log_dir=self._state.logs,
-                api_socket=self._state.run / "worker.sock",
+                run_dir=state.run,
+                log_dir=state.logs,
+                api_socket=state.run / "worker.sock",
                 keeper_lease_s=KEEPER_LEASE_S,
-                drain_s=self._config.server.drain_timeout,
+                drain_s=config.server.drain_timeout,
             ),
             self._client,
-            self._store.fetch,
+            ModelStore(config.cache_dir).fetch,
         )
         await self._worker.start()
-        self.gateways = Gateways(self._config, self._state, [self._listener], address, token)
+        self.gateways = Gateways(config, state, [listener], address, token)
         await self.gateways.start()
 
     async def stop(self) -> None:
         """Gateways first, so that no call is cut that could end; then engines; then the controller. Idempotent."""
         if self.gateways is not None:
             await self.gateways.stop()
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
         if self._worker is not None:
             await self._worker.stop(2.0)
         if self.controller is not None:
             await self.controller.stop()
         await self._client.close()
-        self._state.release()
+        if self._state is not None:
+            self._state.release()
 
     def apply(self, loaded: Loaded) -> None:
         """Take over another configuration, which has been compared with this one before."""
