@@ -11,7 +11,7 @@ import click
 
 from moorage.cli import endpoint as at
 from moorage.cli.conversation import Conversation
-from moorage.cli.terminal import harmless
+from moorage.core.text import harmless
 from moorage.errors import MoorageError, NotFound
 
 HELP = """\

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from moorage.cli import endpoint as at
-from moorage.cli.terminal import harmless
+from moorage.core.text import harmless
 from moorage.errors import MoorageError, NotFound
 
 if TYPE_CHECKING:

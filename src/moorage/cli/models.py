@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from moorage.cli.output import err_console, json_option, print_json, print_table
-from moorage.core.sizes import human
+from moorage.core.text import human
 
 if TYPE_CHECKING:
     from moorage.core.facts import ModelFacts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from moorage.core.text import harmless
 from moorage.errors import MoorageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def print_json(data: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns. On a terminal long cells wrap; elsewhere every row is one whole line, so that grep finds it."""
-    cells = [[_printable(str(cell)) for cell in row] for row in rows]
+    cells = [[harmless(str(cell)).replace("\n", " ") for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.text import Text
 
@@ -77,8 +78,3 @@ def new_table(columns: Sequence[str]) -> "Table":
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def _printable(text: str) -> str:
-    """Without characters that would move a terminal's cursor: cells may hold what others wrote."""
-    return "".join(character if character.isprintable() else "�" for character in text)

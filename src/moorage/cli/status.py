@@ -10,8 +10,7 @@ import click
 
 from moorage.cli import endpoint as at
 from moorage.cli.output import console, json_option, new_table, print_json, print_table, warn
-from moorage.cli.terminal import age, harmless
-from moorage.core.sizes import human
+from moorage.core.text import age, harmless, human
 from moorage.errors import MoorageError
 from moorage.http.refusal import Refused
 

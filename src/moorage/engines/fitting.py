@@ -6,7 +6,7 @@ from typing import Literal
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import MemoryEstimate, estimate, kv_bytes_per_token
-from moorage.core.sizes import human
+from moorage.core.text import human
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 from moorage.wire.names import Task
@@ -147,6 +147,4 @@ def _cache_why(mib: int, *, prefix_caching: bool, task: Task) -> str:
         return "no prompt cache: embeddings have no use for one"
     if not prefix_caching:
         return "no prompt cache: options.prefix_caching is off"
-    return (
-        f"up to {human(mib * MIB)} for prompts of conversations without a slot: 1/32 of the memory, at most 1 GB"
-    )
+    return f"up to {human(mib * MIB)} for prompts of conversations without a slot: 1/32 of the memory, at most 1 GB"

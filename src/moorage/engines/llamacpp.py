@@ -10,7 +10,7 @@ from typing import Literal
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import estimate
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
-from moorage.core.sizes import human
+from moorage.core.text import human
 from moorage.engines.fitting import MEMORY_SHARE, Fit, fit
 from moorage.errors import EngineError
 from moorage.wire import runtime

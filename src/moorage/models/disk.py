@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from moorage.core.sizes import human
+from moorage.core.text import human
 from moorage.errors import ModelError
 from moorage.wire.control import Progress
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from moorage.core.sizes import human
+from moorage.core.text import human
 from moorage.errors import ModelError
 from moorage.models import index, manifest
 from moorage.models.disk import OnProgress, in_thread, place, sha256_of, writing_to

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 
 import moorage
 from moorage.controller.api.public import Seen, status
-from moorage.core.sizes import human
+from moorage.core.text import harmless, human
 
 LOOK_EVERY_S = 0.1
 SETTLED = ("ready", "failed", "stopped")
@@ -40,7 +40,7 @@ def welcome(console: Console, now: dict[str, Any], url: str, *, needs_key: bool)
         for target in model["targets"]:
             if target["state"] == "failed":
                 for line in target["reason"].splitlines():
-                    console.print(f"      {escape(line)}", style="red")
+                    console.print(f"      {escape(harmless(line))}", style="red")
     ready = [model for model in now["models"] if model["state"] == "ready"]
     if ready:
         console.print("\nTry it:\n")

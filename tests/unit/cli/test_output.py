@@ -12,7 +12,7 @@ def test_a_table_is_aligned_and_every_row_is_one_line(capsys: pytest.CaptureFixt
     assert len(lines) == 3
     assert lines[0] == f"name{' ' * 196}  state"
     assert lines[1] == f"{'a' * 200}  ready"
-    assert lines[2] == f"b�[31m�c{' ' * 192}  5"
+    assert lines[2] == f"b[31m c{' ' * 193}  5"
 
 
 def test_an_empty_table_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,7 @@ from typing import Any
 
 from moorage.cli.endpoint import Endpoint
 from moorage.cli.status import headline, load, machinery, reason, rows
-from moorage.cli.terminal import age, harmless
-from moorage.core.sizes import human
+from moorage.core.text import age, harmless, human
 
 NOW = 1_000_000.0
 
