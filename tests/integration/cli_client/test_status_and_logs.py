@@ -15,7 +15,7 @@ def replica(id: str) -> dict[str, Any]:
         "id": id,
         "state": "ready",
         "reason": "answers",
-        "since": time.time() - 100,
+        "since": time.time() - 95,
         "engine": "llama.cpp",
         "capacity": 4,
         "restarts": 0,
