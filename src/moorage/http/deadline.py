@@ -48,10 +48,6 @@ class Deadline:
         except TimeoutError as timeout:
             raise DeadlineExceeded(self._expired) from timeout
 
-    @property
-    def expired(self) -> bool:
-        return bool(self._expired)
-
     def phase(self, name: str, limit_s: float | None, setting: str) -> None:
         """Begin a phase. `setting` is the configuration's name of the limit."""
         self._name, self._limit_s, self._setting = name, limit_s, setting

@@ -30,17 +30,13 @@ class Gateways:
         self._listeners = listeners
         self._controller = controller
         self._token = token
-        self._keepers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = False
 
-    @property
-    def pids(self) -> dict[int, int]:
-        return {index: process.pid for index, process in self._processes.items()}
-
     async def start(self) -> None:
         self._forget_seats()
-        self._keepers = [asyncio.create_task(self._keep(n)) for n in range(self._config.server.processes)]
+        self._tasks = [asyncio.create_task(self._run(n)) for n in range(self._config.server.processes)]
 
     def _forget_seats(self) -> None:
         """Counts of gateways that served before, perhaps another number of them."""
@@ -53,9 +49,9 @@ class Gateways:
             if process.returncode is None:
                 process.terminate()
         await asyncio.gather(*(self._end(process) for process in self._processes.values()))
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         try:
@@ -65,7 +61,7 @@ class Gateways:
             process.kill()
             await process.wait()
 
-    async def _keep(self, index: int) -> None:
+    async def _run(self, index: int) -> None:
         """Have one gateway running until told to stop."""
         loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S

@@ -15,6 +15,7 @@ from moorage.config.model import ModelSpec
 from moorage.core.replica import Restarts, allowed, fingerprint
 from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
 from moorage.models.download import UNREACHABLE
+from moorage.models.source import FileSource, parse
 from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
 from moorage.wire.names import ReplicaState
 from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, explain, start_engine
@@ -358,7 +359,9 @@ def _heals_by_itself(error: MoorageError | OSError) -> bool:
 
 
 def _local_path(source: str) -> Path | None:
-    return None if source.startswith(("pypi:", "http:", "https:")) else Path(source).expanduser()
+    """Of the model's file, where it is one of this machine. Raises ModelError."""
+    found = parse(source)
+    return found.path if isinstance(found, FileSource) else None
 
 
 def _signature(path: Path | None) -> tuple[int, int, int] | None:
