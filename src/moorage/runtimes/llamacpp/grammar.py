@@ -5,6 +5,7 @@ The library has two ways. The one behind its chat route knows less and drops wha
 one. So a schema is tried before its first use.
 """
 
+import hashlib
 from collections import OrderedDict
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -28,18 +29,20 @@ NEVER_JSON = "Q"
 class Grammars:
     caller: Caller
     listener: Listener
-    _known: OrderedDict[str, bool] = field(default_factory=OrderedDict[str, bool])
+    _known: OrderedDict[bytes, bool] = field(default_factory=OrderedDict[bytes, bool])
+    """By digest: a schema may be as large as a request."""
     _never: int | None = None
 
     async def of(self, schema: Json, param: str) -> str:
         """The grammar of `schema`. Raises BadRequest when there is none."""
         text = "%llguidance {}\nstart: %json " + msgspec.json.encode(with_exact_spaces(schema)).decode()
-        works = self._known.get(text)
+        digest = hashlib.sha256(text.encode()).digest()
+        works = self._known.get(digest)
         if works is None:
-            works = self._known[text] = await self._holds(text)
+            works = self._known[digest] = await self._holds(text)
             if len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)
-        self._known.move_to_end(text)
+        self._known.move_to_end(digest)
         if not works:
             raise BadRequest(
                 f"{param} cannot be turned into a grammar: it has an unknown type or format, a $ref that leads "

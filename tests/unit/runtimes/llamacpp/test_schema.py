@@ -92,3 +92,32 @@ def test_depth_is_limited() -> None:
         checked(deep, "tools[0]")
     assert caught.value.param == "tools[0]"
     assert checked({"not": {"not": {}}}, "x")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "array", "maxItems": 10_000_000},
+        {"type": "array", "minItems": 1_000_000_000},
+        {"type": "array", "maxItems": 1e300},
+        {"type": "integer", "multipleOf": 999_983},
+        {"type": "number", "multipleOf": 0.999983},
+    ],
+)
+def test_numbers_that_cost_the_engine_its_memory_are_refused(part: dict[str, Any]) -> None:
+    """10 million items took 9 GB and a minute in which nobody was answered; a thousand million killed the engine."""
+    with pytest.raises(BadRequest, match="too much for a grammar") as refused:
+        checked({"type": "object", "properties": {"a": {"anyOf": [part]}}}, "schema")
+    assert refused.value.param == "schema"
+
+
+def test_numbers_a_schema_may_have() -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "maxItems": {"type": "integer", "multipleOf": 1000, "maximum": 10**12},
+            "list": {"type": "array", "items": {"type": "number", "multipleOf": 0.01}, "maxItems": 10_000},
+            "text": {"type": "string", "maxLength": 1_000_000_000},
+        },
+    }
+    assert checked(schema, "schema") is schema
