@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Protocol
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -18,8 +19,8 @@ EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 LAST_WORD_S = 5.0
 """How long a client may take to read the error that ends its stream."""
-ABORT = "moorage.abort"
-"""The ASGI extension of our listener that drops a connection."""
+CONNECTION = "moorage.connection"
+"""The ASGI extension by which our listener hands its connection to the exchange."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,6 +28,16 @@ _encode = msgspec.json.Encoder().encode
 def new_id() -> str:
     """A request's id, as clients see it."""
     return "req_" + secrets.token_hex(12)
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection below it."""
+
+    def watch(self, lost: Callable[[], None] | None) -> None:
+        """Have `lost` called when the client goes, soon if it is gone already; None ends the watch."""
+        ...
+
+    def abort(self) -> None: ...
 
 
 class ClientLeft(Exception):
@@ -83,27 +94,9 @@ class Exchange:
         self.left = True
         raise ClientLeft
 
-    @asynccontextmanager
-    async def connected(self) -> AsyncGenerator[None]:
+    def connected(self) -> "Connected":
         """Cancel the block when the client leaves, and raise ClientLeft. To be entered after the body was read."""
-        task = asyncio.current_task()
-        assert task is not None
-        watch = asyncio.ensure_future(self._receive())
-
-        def leave(_: object) -> None:
-            self.left = True
-            task.cancel()
-
-        watch.add_done_callback(leave)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self.left and task.uncancel() == 0:
-                raise ClientLeft from None
-            raise
-        finally:
-            watch.remove_done_callback(leave)
-            watch.cancel()
+        return Connected(self)
 
     async def respond(
         self, body: bytes, *, status: int = 200, content_type: bytes = JSON, headers: Headers = ()
@@ -162,10 +155,39 @@ class Exchange:
         elif not self.started:
             await self.respond(body, status=error.status, headers=error_headers(error))
 
+    @property
+    def connection(self) -> Connection:
+        return self.scope["extensions"][CONNECTION]["connection"]
+
     def abort(self) -> None:
         """Drop the connection of a client that does not read."""
-        if extension := self.scope.get("extensions", {}).get(ABORT):
-            extension["abort"]()
+        self.connection.abort()
+
+
+class Connected:
+    """The block of `Exchange.connected`. A task that waits for the disconnect would cost a call as much as its JSON."""
+
+    __slots__ = ("_exchange", "_task")
+
+    def __init__(self, exchange: Exchange) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._exchange = exchange
+        self._task = task
+
+    async def __aenter__(self) -> None:
+        self._exchange.connection.watch(self._leave)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exchange.connection.watch(None)
+        if self._exchange.left and kind is asyncio.CancelledError and self._task.uncancel() == 0:
+            raise ClientLeft from None
+
+    def _leave(self) -> None:
+        self._exchange.left = True
+        self._task.cancel()
 
 
 def error_headers(error: MoorageError) -> list[tuple[bytes, bytes]]:

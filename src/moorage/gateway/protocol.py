@@ -7,6 +7,7 @@ that leaves is always seen.
 
 import asyncio
 import http
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from moorage.errors import BadRequest, HeadersTooLarge, MethodNotAllowed, MoorageError, RequestTimeout
-from moorage.gateway.exchange import ABORT, new_id
+from moorage.gateway.exchange import CONNECTION, new_id
 
 UNREAD_S = 10.0
 """How long a client may take to read the last of a reply before its connection is dropped."""
@@ -54,6 +55,7 @@ class Protocol(HttpToolsProtocol):
         """The client has never said a word."""
         self._refused = False
         """Nothing more is read from this client."""
+        self._lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -63,6 +65,8 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
+        if self._lost is not None:
+            self._lost()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -90,7 +94,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._reading = "headers"
         self._header_bytes = self._fruitless_bytes = 0
-        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+        self.scope["extensions"] = {CONNECTION: {"connection": self}}
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -129,6 +133,17 @@ class Protocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
+
+    def watch(self, lost: Callable[[], None] | None) -> None:
+        self._lost = lost
+        if lost is not None:
+            # A client that goes is only seen while its connection is read from: a large body may have paused that.
+            self.flow.resume_reading()
+            if self.transport.is_closing():
+                self.loop.call_soon(lost)
+
+    def abort(self) -> None:
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest("this is not a valid HTTP/1.1 request"))

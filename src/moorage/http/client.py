@@ -5,6 +5,7 @@ One connection pool per address. Admission is the caller's: the pool has no limi
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from io import BytesIO
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from moorage.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnreachable
 
 READ_BYTES = 256 * 1024
 URLS_KEPT = 1024
+PIECE_BYTES = 1024 * 1024
 
 
 class Reply:
@@ -89,8 +91,10 @@ class Client:
             send.setdefault("Content-Type", "application/json")
         session, base = self._session(address)
         timeout = self._timeout(timeout_s, connect_timeout_s or self._connect_timeout_s)
+        # A large body goes out in pieces, so that other calls get their turn between them.
+        data = BytesIO(body) if body is not None and len(body) > PIECE_BYTES else body
         request = session.request(
-            method, self._url(base, path), data=body, headers=send, timeout=timeout, allow_redirects=False
+            method, self._url(base, path), data=data, headers=send, timeout=timeout, allow_redirects=False
         )
         return PendingReply(request, address, f"{method} {path}", timeout_s)
 

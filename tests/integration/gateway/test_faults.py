@@ -1,6 +1,7 @@
 """Engines that fail, clients that leave, deadlines that run out."""
 
 import asyncio
+import io
 import json
 import os
 import time
@@ -253,3 +254,16 @@ async def test_a_slow_reader_stops_the_engine_instead_of_filling_memory(short_tm
         await until(lambda: gateway.gateway.in_flight == 0, 10.0)
         assert engine.record.running == 0
         writer.close()
+
+
+async def test_a_client_that_leaves_after_a_large_body_is_seen(short_tmp: Path) -> None:
+    """Reading is paused behind a body larger than the buffers; a client that goes then must be seen all the same."""
+    async with FakeEngine(prompt_delay_s=30.0) as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine))
+        async with aiohttp.ClientSession(gateway.url) as client:
+            body = io.BytesIO(json.dumps(chat("x" * 2_000_000)).encode())
+            call = asyncio.create_task(client.post("/v1/chat/completions", data=body).__aenter__())
+            await until(lambda: engine.record.running == 1)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        await until(lambda: gateway.gateway.in_flight == 0 and engine.record.running == 0, 1.0)
