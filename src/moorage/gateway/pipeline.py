@@ -79,8 +79,10 @@ class Pipeline:
         while True:
             call.phase = "queued"
             arrived_s = call.elapsed_s()
-            target = await door.enter(model, excluded, table.settings.queue_timeout_s)
-            call.queued_s += call.elapsed_s() - arrived_s
+            try:
+                target = await door.enter(model, excluded, table.settings.queue_timeout_s)
+            finally:
+                call.queued_s += call.elapsed_s() - arrived_s
             call.target = target
             call.attempts += 1
             seated_s = call.elapsed_s()
