@@ -351,7 +351,10 @@ class FakeEngine:
 
 
 def _body(request: Request) -> dict[str, Any]:
-    value: Any = json.loads(request.body)
+    try:
+        value: Any = json.loads(request.body)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")
     return cast("dict[str, Any]", value)

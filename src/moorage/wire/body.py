@@ -52,13 +52,18 @@ def read(fields: Fields, name: str, kind: type[T], default: T) -> T:
         return default
     try:
         return msgspec.json.decode(raw, type=kind)
+    except RecursionError as error:
+        raise BadRequest(f"{name!r} is nested too deeply", param=name) from error
     except msgspec.DecodeError as error:
         raise BadRequest(f"{name!r} is wrong: {_reason(error)}", param=name) from error
 
 
 def value(item: object) -> msgspec.Raw:
-    """A value to put into `Fields`."""
-    return msgspec.Raw(_encode(item))
+    """A value to put into `Fields`. Raises BadRequest for one nested too deeply."""
+    try:
+        return msgspec.Raw(_encode(item))
+    except RecursionError as error:
+        raise BadRequest("the request body is nested too deeply") from error
 
 
 def _reason(error: msgspec.DecodeError) -> str:

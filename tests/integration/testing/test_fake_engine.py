@@ -298,6 +298,13 @@ def test_a_directive_nobody_knows_is_refused() -> None:
         Fault.parse("stall afer=3")
 
 
+async def test_a_body_nested_beyond_reason_is_refused(client: Client) -> None:
+    async with FakeEngine() as engine:
+        deep = b'{"messages":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+        status, said = await post(client, engine, deep)
+        assert (status, "nested too deeply" in said.decode()) == (400, True)
+
+
 async def test_stop_ends_everything_and_may_come_twice(client: Client) -> None:
     engine = FakeEngine(tokens_per_s=1)
     await engine.start()

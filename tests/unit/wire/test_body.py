@@ -1,4 +1,6 @@
+import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -62,3 +64,19 @@ def test_read_names_the_field() -> None:
     with pytest.raises(BadRequest, match="'stream' is wrong: Expected bool, got str") as caught:
         body.read(fields, "stream", bool, False)
     assert caught.value.param == "stream"
+
+
+def test_what_can_just_be_parsed_may_be_too_deep_to_read() -> None:
+    """How deep is too deep depends on how deep the caller is: the way of a request goes on after its parsing."""
+
+    def edit(frames: int, fields: body.Fields) -> Any:
+        if frames:
+            return edit(frames - 1, fields)
+        return body.value(body.read(fields, "options", dict[str, object], {}))
+
+    for depth in range(800, 1100):
+        raw = b'{"options":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+        with contextlib.suppress(BadRequest):  # and never a RecursionError
+            fields = body.parse(raw)
+            for frames in (0, 2, 5, 20):
+                assert edit(frames, fields)
