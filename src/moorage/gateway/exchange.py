@@ -153,7 +153,7 @@ class Exchange:
             except TimeoutError:
                 self.abort()
         elif not self.started:
-            await self.respond(body, status=error.status, headers=error_headers(error))
+            await self.respond(body, status=error.status, headers=_headers(error))
 
     @property
     def connection(self) -> Connection:
@@ -190,13 +190,8 @@ class Connected:
         self._task.cancel()
 
 
-def error_headers(error: MoorageError) -> list[tuple[bytes, bytes]]:
-    headers: list[tuple[bytes, bytes]] = []
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
-    if error.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    return headers
+def _headers(error: MoorageError) -> Headers:
+    return [(name.encode(), value.encode()) for name, value in error.headers().items()]
 
 
 def _too_large(limit_bytes: int) -> TooLarge:
