@@ -25,22 +25,22 @@ def replica(id: str) -> dict[str, Any]:
     }
 
 
-STATUS: dict[str, Any] = {
-    "version": "0.1.0",
-    "uptime_s": 100,
-    "models": [
-        {
-            "id": "boat",
-            "names": ["boat", "ship"],
-            "task": "generate",
-            "state": "ready",
-            "targets": list(map(replica, REPLICAS)),
-        },
-        {"id": "idle", "names": ["idle"], "task": "generate", "state": "stopped", "targets": []},
-    ],
-    "workers": [],
-    "gateways": [{"process": 0, "pid": 77}],
-}
+def status() -> dict[str, Any]:
+    boat = {
+        "id": "boat",
+        "names": ["boat", "ship"],
+        "task": "generate",
+        "state": "ready",
+        "targets": list(map(replica, REPLICAS)),
+    }
+    idle = {"id": "idle", "names": ["idle"], "task": "generate", "state": "stopped", "targets": []}
+    return {
+        "version": "0.1.0",
+        "uptime_s": 100,
+        "models": [boat, idle],
+        "workers": [],
+        "gateways": [{"process": 0, "pid": 77}],
+    }
 
 
 class Served(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ class Served(BaseHTTPRequestHandler):
 @pytest.fixture
 def answers() -> dict[str, tuple[int, bytes]]:
     logs = {f"/api/v1/replicas/{id}/log": (200, f"{id} loads\n{id} is re".encode() + b"ady") for id in REPLICAS}
-    return {"/api/v1/status": (200, json.dumps(STATUS).encode()), **logs}
+    return {"/api/v1/status": (200, json.dumps(status()).encode()), **logs}
 
 
 @pytest.fixture
@@ -94,8 +94,9 @@ def test_status_is_a_table_that_grep_finds(url: str, piped: Piped) -> None:
     assert lines[-1] == "gateway 0: process 77"
 
 
-def test_status_as_json(url: str, piped: Piped) -> None:
-    assert json.loads(piped("status", "--url", url, "--json").stdout) == STATUS
+def test_status_as_json(url: str, answers: dict[str, tuple[int, bytes]], piped: Piped) -> None:
+    told = json.loads(answers["/api/v1/status"][1])
+    assert json.loads(piped("status", "--url", url, "--json").stdout) == told
 
 
 def test_status_while_the_controller_is_away(url: str, piped: Piped, answers: dict[str, tuple[int, bytes]]) -> None:
