@@ -21,6 +21,8 @@ from moorage.wire.table import Settings, TargetRow
 REPLY_BYTES_MAX = 256 * 1024 * 1024
 """An answer larger than this is a fault of the engine, not something to hold in memory."""
 
+RETRY_AFTER_MAX_S = 3600.0
+
 _usage = msgspec.json.Decoder(Usage).decode
 
 
@@ -66,6 +68,7 @@ class Relay:
             token=target.token,
             headers={"X-Request-Id": call.id},
             connect_timeout_s=self._settings.connect_timeout_s,
+            name=target.id,
         ) as reply:
             if reply.status != 200:
                 raise refusal(reply.status, await reply.read(), reply.headers.get("retry-after"))
@@ -213,7 +216,8 @@ def refusal(status: int, content: bytes, retry_after: str | None) -> MoorageErro
     if 400 <= status < 500 and status not in (408, 429):
         return BadRequest(message, param=param, code=code)
     if status in (408, 429, 503):
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
+        known = retry_after is not None and retry_after.isascii() and retry_after.isdigit()
+        seconds = min(float(retry_after), RETRY_AFTER_MAX_S) if retry_after and known else 1.0
         return Unavailable(message, retry_after_s=seconds)
     return UpstreamError(message)
 

@@ -22,9 +22,9 @@ PIECE_BYTES = 1024 * 1024
 class Reply:
     """An answer whose headers have arrived; the body is read on demand."""
 
-    def __init__(self, response: aiohttp.ClientResponse, address: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, name: str) -> None:
         self._response = response
-        self._address = address
+        self._name = name
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -37,7 +37,7 @@ class Reply:
         try:
             return await self._response.read()
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise UpstreamBroken(f"{self._address} broke off its reply: {_text(error)}") from error
+            raise UpstreamBroken(f"{self._name} broke off its reply: {_text(error)}") from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises UpstreamBroken when it ends before its time."""
@@ -46,7 +46,7 @@ class Reply:
             while chunk := await content.readany():
                 yield chunk
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise UpstreamBroken(f"{self._address} broke off its reply: {_text(error)}") from error
+            raise UpstreamBroken(f"{self._name} broke off its reply: {_text(error)}") from error
 
 
 class Client:
@@ -78,9 +78,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
         connect_timeout_s: float | None = None,
+        name: str = "",
     ) -> "PendingReply":
         """One call, as a context. Leaving it early closes the connection, which tells the other side to stop.
 
+        `path` goes out byte for byte, percent-encoded by the caller. Errors call the other side `name`, where its
+        address is nothing for those who read them.
         `timeout_s` bounds the whole call; deadlines of phases are the caller's.
         Raises UpstreamUnreachable (nothing was sent), UpstreamBroken, DeadlineExceeded.
         """
@@ -96,7 +99,7 @@ class Client:
         request = session.request(
             method, self._url(base, path), data=data, headers=send, timeout=timeout, allow_redirects=False
         )
-        return PendingReply(request, address, f"{method} {path}", timeout_s)
+        return PendingReply(request, name or address, f"{method} {path}", timeout_s)
 
     async def close(self) -> None:
         sessions, self._sessions = list(self._sessions.values()), {}
@@ -149,28 +152,27 @@ class Client:
 class PendingReply:
     """One call under way; entered, it is the reply whose headers have arrived."""
 
-    __slots__ = ("_address", "_request", "_response", "_timeout_s", "_what")
+    __slots__ = ("_name", "_request", "_response", "_timeout_s", "_what")
 
     def __init__(
-        self, request: Awaitable[aiohttp.ClientResponse], address: str, what: str, timeout_s: float | None
+        self, request: Awaitable[aiohttp.ClientResponse], name: str, what: str, timeout_s: float | None
     ) -> None:
         self._request = request
-        self._address = address
+        self._name = name
         self._what = what
         self._timeout_s = timeout_s
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> Reply:
-        address = self._address
         try:
             self._response = await self._request
         except aiohttp.ClientConnectorError as error:
-            raise UpstreamUnreachable(f"cannot connect to {address}: {_text(error)}") from error
+            raise UpstreamUnreachable(f"cannot connect to {self._name}: {_text(error)}") from error
         except TimeoutError as error:
-            raise DeadlineExceeded(f"{address} did not answer {self._what} in time") from error
+            raise DeadlineExceeded(f"{self._name} did not answer {self._what} in time") from error
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise UpstreamBroken(f"{address} broke off before it answered: {_text(error)}") from error
-        return Reply(self._response, address)
+            raise UpstreamBroken(f"{self._name} broke off before it answered: {_text(error)}") from error
+        return Reply(self._response, self._name)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -182,12 +184,15 @@ class PendingReply:
             else:
                 response.close()
         if isinstance(error, TimeoutError) and self._timeout_s is not None:
-            raise DeadlineExceeded(
-                f"{self._address} did not finish {self._what} within {self._timeout_s:g} s"
-            ) from error
+            raise DeadlineExceeded(f"{self._name} did not finish {self._what} within {self._timeout_s:g} s") from error
 
 
 def _text(error: BaseException) -> str:
+    """In a few words: what came, and the library's names for it, are nothing to show."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.strerror or str(error.os_error)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "it ended before its time"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "what came is no HTTP"
     return str(error) or type(error).__name__

@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from moorage.gateway.relay import refusal
 from moorage.testing import FakeEngine
 from tests.integration.gateway.harness import MODEL, Harness, chat, target
 
@@ -64,6 +65,8 @@ async def test_a_broken_stream_ends_in_an_error_event_and_never_in_done(short_tm
         last = text.strip().split("\n\n")[-1]
         assert last.startswith('data: {"error"'), text
         assert "[DONE]" not in text
+        assert engine.address not in text
+        assert "Error" not in last
         assert texts(text).startswith("one two three")
         assert len(engine.calls) + len(other.calls) == 1
         (line,) = gateway.lines()
@@ -78,7 +81,18 @@ async def test_with_no_engine_left_the_caller_gets_a_clear_error(short_tmp: Path
             error = (await reply.json())["error"]
         assert reply.status == 502, error
         assert error["message"]
+        # Where our engines listen, and what the library calls their faults, is nobody's business.
+        assert engine.address not in error["message"]
+        assert "aiohttp" not in error["message"]
+        assert "\n" not in error["message"]
         assert error["type"] == "upstream_error"
+
+
+@pytest.mark.parametrize("seconds", ["9" * 400, "²", "-1", "Fri, 31 Dec 1999 23:59:59 GMT"])
+def test_an_engines_odd_retry_after_is_no_fault_of_ours(seconds: str) -> None:
+    error = refusal(503, b"{}", seconds)
+    assert error.retry_after_s is not None
+    assert 1 <= error.retry_after_s <= 3600
 
 
 async def test_an_engine_that_says_busy_is_503_with_retry_after(short_tmp: Path) -> None:
