@@ -1,6 +1,7 @@
 """kill -9 of every process in turn: what should be is back, what should not be is gone, the other model serves on."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -72,19 +73,27 @@ def test_an_engine_or_its_keeper(product: Product, victim: str) -> None:
     before = product.processes()
     engine = before["llamacpp"][0]
     keeper = next(k for k in before["keeper"] if engine.pid in {child.pid for child in k.children(recursive=True)})
+    first_start_s = start_s(product, "real-0")
     with Traffic(product, FAKE) as other:
         killed = time.monotonic()
         os.kill(engine.pid if victim == "engine" else keeper.pid, signal.SIGKILL)
         wait_until(lambda: not psutil.pid_exists(engine.pid) or engine.status() == "zombie", 6, "the engine is gone")
         status, body = product.chat(REAL)
         assert status == 200, body
-        assert time.monotonic() - killed < 6
+        # Six seconds, or what the model takes to load on a busy machine and what stands around it.
+        assert time.monotonic() - killed < max(6.0, 3.0 + 2 * first_start_s)
     assert set(other.statuses) == {200}
     assert roles(product) == EXPECTED
     assert product.processes()["llamacpp"][0].pid != engine.pid
     replicas = {t["id"]: t for m in product.get("/api/v1/status")[1]["models"] for t in m["targets"]}
     assert (replicas["real-0"]["restarts"], replicas["real-0"]["generation"]) == (1, 2)
     assert (replicas["fake-0"]["restarts"], replicas["fake-0"]["generation"]) == (0, 1)
+
+
+def start_s(product: Product, replica: str) -> float:
+    """How long its engine took to become ready."""
+    reason = product.get(f"/api/v1/replicas/{replica}")[1]["reason"]
+    return float(re.search(r"([0-9.]+) s", reason)[1])  # pyright: ignore[reportOptionalSubscript]
 
 
 def test_a_gateway(product: Product) -> None:
