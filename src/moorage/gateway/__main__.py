@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 
@@ -40,7 +41,15 @@ def _lifeline() -> None:
             os._exit(ORPHANED_EXIT)
 
 
+def raise_file_limit() -> None:
+    """A stream takes two descriptors; the soft limit, often 1024, is only for programs that use select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # a system that allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
+    raise_file_limit()
     launch = msgspec.json.decode(sys.stdin.buffer.raw.readline(), type=GatewayLaunch)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
     logs.configure(launch.log_style, launch.log_level, launch.log_file)
     uvloop.run(serve(launch))
