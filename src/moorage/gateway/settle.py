@@ -6,6 +6,9 @@ from moorage.gateway.exchange import Exchange
 from moorage.telemetry.gateway import GatewayMetrics
 from moorage.telemetry.requests import RequestLine, RequestLog
 
+ASKED_SHOWN = 100
+"""Characters of an unknown model's name that the log keeps: a client may send megabytes."""
+
 
 class Settler:
     """Counts calls in and out. `settle` runs for every call that began: finished, failed, cancelled, broken."""
@@ -49,7 +52,7 @@ class Settler:
                 outcome=call.outcome,
                 error=call.error,
                 phase="" if call.outcome == "ok" else call.phase,
-                model=call.model.id if call.model else call.asked,
+                model=call.model.id if call.model else call.asked[:ASKED_SHOWN],
                 target=call.target.id if call.target else "",
                 principal=call.principal.name if call.principal else "",
                 stream=call.stream,

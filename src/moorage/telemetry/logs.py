@@ -2,19 +2,24 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from io import TextIOBase
 from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from moorage.core.text import harmless
+from moorage.errors import ConfigError
+
 Style = Literal["json", "console"]
 
 
 def configure(style: Style, level: str, path: str | None = None) -> None:
-    """Set up structlog for this process. Logs go to stderr, or append to `path`."""
-    # A file of logs is opened for the life of the process.
-    output: TextIO = open(path, "a", encoding="utf-8", buffering=1) if path else cast("TextIO", _Stderr())  # noqa: SIM115
+    """Set up structlog for this process. Logs go to stderr, or append to `path`.
+
+    Raises ConfigError for a file that cannot be opened; one that cannot be written later loses lines, and nothing else.
+    """
+    output = cast("TextIO", _file(path) if path else _Output(_stderr))
     renderers: list[Any] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
         if style == "json"
@@ -28,7 +33,7 @@ def configure(style: Style, level: str, path: str | None = None) -> None:
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(output),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_FromLibraries()], level=logging.WARNING, force=True)
@@ -42,20 +47,48 @@ class _FromLibraries(logging.Handler):
         structlog.get_logger().log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
-class _Stderr(TextIOBase):
-    """sys.stderr as it is at each write: a progress bar that takes it over for a while prints lines above itself."""
+class _Output(TextIOBase):
+    """Where lines go. To log must never be what fails: a disk may be full, a terminal gone."""
+
+    def __init__(self, put: Callable[[str], object]) -> None:
+        self._put = put
+        self._lost = 0
 
     def write(self, text: str, /) -> int:
-        return sys.stderr.write(text)
+        try:
+            if self._lost:
+                self._put(f"({self._lost} lines of log could not be written here)\n")
+                self._lost = 0
+            self._put(text)
+        except (OSError, ValueError):  # ValueError: it has been closed
+            self._lost += 1
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        """Every line goes out at once."""
+
+
+def _file(path: str) -> _Output:
+    try:
+        # Opened for the life of the process, without a buffer: what a full disk refused is not tried again.
+        file = open(path, "ab", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise ConfigError(
+            f"the log file {path!r} cannot be opened ({error.strerror}); change logging.file_path"
+        ) from error
+    return _Output(lambda text: file.write(text.encode(errors="backslashreplace")))
+
+
+def _stderr(text: str) -> None:
+    """To sys.stderr as it is now: a progress bar that takes it over for a while prints lines above itself."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _line_for_a_person(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     """`12:00:01 warning a gateway ended  process=0 code=-9`, over several lines where a value has several."""
     clock, level, what = event.pop("timestamp"), event.pop("level"), event.pop("event")
     trace = event.pop("exception", "")
-    values = "  ".join(f"{name}={value}" for name, value in event.items())
+    values = "  ".join(f"{name}={harmless(str(value))}" for name, value in event.items())
     mark = "" if level in ("info", "debug") else f"{level}: "
     return f"{clock} {mark}{what}{'  ' if values else ''}{values}{chr(10) if trace else ''}{trace}"

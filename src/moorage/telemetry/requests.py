@@ -8,6 +8,8 @@ from typing import BinaryIO, Literal
 import msgspec
 from msgspec import Struct, field
 
+from moorage.core.text import harmless
+
 FLUSH_S = 0.2
 FLUSH_LINES = 256
 
@@ -27,6 +29,7 @@ class RequestLine(Struct, kw_only=True):
     phase: str = ""
     """Where it ended, if not at its end."""
     model: str
+    """The model's id, or the beginning of what was asked for where there is none of that name."""
     target: str
     principal: str
     stream: bool
@@ -80,7 +83,8 @@ class RequestLog:
 
 def console_line(line: RequestLine) -> bytes:
     clock = time.strftime("%H:%M:%S", time.localtime(line.time))
-    text = f"{clock} {line.status} {line.surface:<11} {line.model}  {line.elapsed_s:.2f} s"
+    model = harmless(line.model).replace("\n", " ")
+    text = f"{clock} {line.status} {line.surface:<11} {model}  {line.elapsed_s:.2f} s"
     if line.first_token_s is not None:
         text += f" (first token {line.first_token_s:.2f} s)"
     if line.prompt_tokens or line.completion_tokens:

@@ -3,6 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from moorage.errors import ConfigError
+from moorage.telemetry import logs
+from moorage.telemetry.requests import RequestLine, console_line
+
 PROGRAM = """
 import logging, sys, structlog
 from moorage.telemetry import logs
@@ -40,3 +46,48 @@ def test_for_people_the_trace_stands_below_its_line() -> None:
     assert "ours  value=1\n" in done.stderr
     assert "error: a task failed" in done.stderr
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(short_tmp: Path) -> None:
+    """And what was lost is told once there is room."""
+    program = """
+import resource, signal, structlog, sys
+from moorage.telemetry import logs
+logs.configure("json", "info", sys.argv[1])
+log = structlog.get_logger("x")
+log.info("before")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+log.info("lost"), log.error("lost, too")
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+log.info("after")
+"""
+    path = short_tmp / "log"
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=30)
+    first, told, last = path.read_text().splitlines()
+    assert ("before" in first, "after" in last) == (True, True)
+    assert told == "(2 lines of log could not be written here)"
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_terminal_that_is_gone_costs_nothing(style: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-c", PROGRAM, style, ""], stderr=full, timeout=30, check=False)
+    assert done.returncode == 0
+
+
+def test_a_log_file_that_cannot_be_opened_is_a_matter_of_configuration(short_tmp: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no-such/log.*No such file or directory.*logging\.file_path"):
+        logs.configure("json", "info", str(short_tmp / "no-such" / "log"))
+
+
+def test_a_callers_words_cannot_write_to_the_terminal(short_tmp: Path) -> None:
+    line = RequestLine(
+        id="req_1", surface="chat", status=404, outcome="error", model="x\x1b[2J\nforged line", target="", principal="",
+        stream=False, attempts=0, elapsed_s=0, queued_s=0, first_token_s=None, prompt_tokens=0, completion_tokens=0,
+        counted=False,
+    )  # fmt: skip
+    shown = console_line(line)
+    assert b"\x1b" not in shown
+    assert b"\n" not in shown
