@@ -92,8 +92,10 @@ def test_an_engine_or_its_keeper(product: Product, victim: str) -> None:
 
 def start_s(product: Product, replica: str) -> float:
     """How long its engine took to become ready."""
-    reason = product.get(f"/api/v1/replicas/{replica}")[1]["reason"]
-    return float(re.search(r"([0-9.]+) s", reason)[1])  # pyright: ignore[reportOptionalSubscript]
+    reason: str = product.get(f"/api/v1/replicas/{replica}")[1]["reason"]
+    found = re.search(r"([0-9.]+) s", reason)
+    assert found, reason
+    return float(found[1])
 
 
 def test_a_gateway(product: Product) -> None:
