@@ -1,12 +1,17 @@
 """What a server keeps on disk: its lock, its secrets, the folders of its processes."""
 
+import contextlib
 import fcntl
 import os
+import re
 from pathlib import Path
 
 from moorage.access import keys
 from moorage.errors import ConfigError
 from moorage.worker.rundir import open_run_dir, run_dir_for
+
+_SECRET = re.compile(r"[0-9a-f]{64}")
+_ADVICE = "set state_dir (MOORAGE_STATE_DIR) to a folder this user can write, on a disk with room"
 
 
 class State:
@@ -28,10 +33,7 @@ class State:
             open_run_dir(self.run)
             lock = os.open(self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigError(
-                f"cannot use state folder {str(self.dir)!r}: {error.strerror}; set state_dir (MOORAGE_STATE_DIR) "
-                "to a folder this user can write"
-            ) from error
+            raise ConfigError(f"cannot use state folder {str(self.dir)!r}: {error.strerror}; {_ADVICE}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -40,9 +42,10 @@ class State:
             raise ConfigError(
                 f"another Moorage (pid {holder}) uses state folder {str(self.dir)!r}; stop it, or set state_dir"
             ) from error
-        os.truncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
+        with contextlib.suppress(OSError):  # no room: others will not learn who holds it
+            os.truncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         if self._lock is not None:
@@ -58,20 +61,31 @@ class State:
         return self._secret(self.dir / "token")
 
     def _secret(self, path: Path) -> str:
+        """Made when it is not there, or no secret of ours: an empty one would open every door."""
         try:
-            if secret := path.read_text().strip():
-                return secret
-        except FileNotFoundError:
-            pass
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(keys.new_pepper())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
-        return path.read_text().strip()
+            known = _read(path)
+            if _SECRET.fullmatch(known):
+                return known
+            part = path.with_suffix(f".{os.getpid()}.part")
+            try:
+                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                    file.write(keys.new_pepper())
+                    file.flush()
+                    os.fsync(file.fileno())
+                if path.exists():
+                    part.replace(path)
+                else:
+                    with contextlib.suppress(FileExistsError):  # another server of this state folder was quicker
+                        os.link(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+            return _read(path)
+        except OSError as error:
+            raise ConfigError(f"cannot keep a secret in {str(path)!r}: {error.strerror}; {_ADVICE}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
