@@ -109,6 +109,21 @@ def test_a_reload_is_whole_or_nothing(short_tmp: Path, chat_weights: Path) -> No
         wait_until(lambda: pid not in product.pids(), 15, "its engine has ended")
 
 
+def test_a_file_that_is_just_being_written_is_not_taken_for_an_empty_one(short_tmp: Path, chat_weights: Path) -> None:
+    """An empty file is a good one: it serves the default model, and would end all the others."""
+    config = {"models": [{"name": "one", "source": str(chat_weights), "engine": "moorage.testing.adapter:engine"}]}
+    with Product(short_tmp, config).start().ready() as product:
+        pid = product.processes()["fake"][0].pid
+        for _ in range(15):
+            product.config_path.write_text("")
+            time.sleep(0.15)
+            product.write_config(config)
+            time.sleep(0.05)
+        wait_until(lambda: "the configuration has not changed" in product.output, 5, "the file is looked at")
+        assert "configuration reloaded" not in product.output
+        assert pid in product.pids()
+
+
 def test_two_servers_share_a_cache_but_not_a_port(short_tmp: Path, chat_weights: Path) -> None:
     config = {"models": [{"name": "m", "source": str(chat_weights), "options": {"max_model_len": 256}}]}
     with Product(short_tmp, config).start().ready() as first:

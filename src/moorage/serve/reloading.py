@@ -1,6 +1,7 @@
 """A changed configuration file is taken over while the server runs: whole, or not at all."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from moorage.serve.supervisor import Supervisor, check
 log = structlog.get_logger("serve.reload")
 
 LOOK_EVERY_S = 1.0
+SETTLE_S = 0.3
+"""A file that was written so lately may be half written: many programs empty a file before they fill it again."""
+
+
+Signature = tuple[int, int, int]
+"""Time of the last write in ns, size, inode."""
 
 
 class Reloader:
@@ -26,19 +33,22 @@ class Reloader:
 
     async def run(self) -> None:
         seen = self._signature()
+        pause_s = LOOK_EVERY_S
         while True:
             try:
-                async with asyncio.timeout(LOOK_EVERY_S):
+                async with asyncio.timeout(pause_s):
                     await self.asked.wait()
             except TimeoutError:
                 pass
-            now = self._signature()
-            if now != seen or self.asked.is_set():
+            now, pause_s = self._signature(), LOOK_EVERY_S
+            if now != seen and not self.asked.is_set() and _fresh(now):
+                pause_s = SETTLE_S
+            elif now != seen or self.asked.is_set():
                 seen = now
                 self.asked.clear()
-                self._reload()
+                self._reload(now)
 
-    def _reload(self) -> None:
+    def _reload(self, file: Signature | None) -> None:
         """A file with a problem changes nothing: the server goes on with what it has, and says so."""
         try:
             loaded = self._read()
@@ -46,6 +56,8 @@ class Reloader:
         except ConfigError as error:
             log.error("the new configuration is not used", problem=error.message)
             return
+        if self._signature() != file:
+            return  # written while we read: the next look finds it changed
         change = compare(self._supervisor.loaded.config, loaded.config)
         if change.refusal:
             log.error("the new configuration is not used", problem=change.refusal)
@@ -62,7 +74,7 @@ class Reloader:
             settings=list(change.settings),
         )
 
-    def _signature(self) -> tuple[int, int, int] | None:
+    def _signature(self) -> Signature | None:
         path: Path | None = self._supervisor.loaded.path
         if path is None:
             return None
@@ -71,3 +83,7 @@ class Reloader:
         except OSError:
             return None
         return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _fresh(file: Signature | None) -> bool:
+    return file is not None and 0 <= time.time() - file[0] / 1e9 < SETTLE_S
