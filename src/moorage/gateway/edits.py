@@ -31,6 +31,11 @@ def check_bound(call: Call, model: ModelRow) -> None:
             )
 
 
+def folds(call: Call, target: TargetRow) -> bool:
+    """Whether the engine is asked for a stream although the client did not: some stop nothing else when it leaves."""
+    return call.surface.streams and not call.stream and not target.cancels_unary
+
+
 def for_target(call: Call, model: ModelRow, target: TargetRow) -> bytes:
     """The body for one engine."""
     fields: Fields = {name: raw for name, raw in call.fields.items() if name not in PRIVATE_FIELDS}
@@ -38,7 +43,9 @@ def for_target(call: Call, model: ModelRow, target: TargetRow) -> bytes:
         fields["model"] = body.value(target.served_name)
     elif "model" not in fields:
         fields["model"] = body.value(call.asked)
-    if call.stream and not call.wants_usage:
+    if folds(call, target):
+        fields["stream"] = body.value(True)
+    if (call.stream and not call.wants_usage) or folds(call, target):
         options = body.read(fields, "stream_options", dict[str, object], {})
         fields["stream_options"] = body.value({**options, "include_usage": True})
     bound, bounds = call.surface.bound, call.surface.bounds

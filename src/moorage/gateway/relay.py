@@ -1,7 +1,10 @@
 """From one engine to one client: the reply as it comes, edited only where named, its usage read on the way."""
 
+from typing import Any
+
 import msgspec
 
+from moorage.dialects.openai_fold import Fold
 from moorage.errors import (
     BadRequest,
     MoorageError,
@@ -12,6 +15,7 @@ from moorage.errors import (
     UpstreamError,
 )
 from moorage.gateway.call import Call, Usage
+from moorage.gateway.edits import folds
 from moorage.gateway.exchange import Exchange
 from moorage.http.client import Client, Reply
 from moorage.http.deadline import Deadline
@@ -24,6 +28,7 @@ REPLY_BYTES_MAX = 256 * 1024 * 1024
 RETRY_AFTER_MAX_S = 3600.0
 
 _usage = msgspec.json.Decoder(Usage).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class _EngineError(msgspec.Struct):
@@ -74,6 +79,8 @@ class Relay:
                 raise refusal(reply.status, await reply.read(), reply.headers.get("retry-after"))
             if call.stream:
                 await self._stream(reply)
+            elif folds(call, target):
+                await self._folded(reply)
             else:
                 await self._whole(reply)
 
@@ -81,10 +88,29 @@ class Relay:
         content = bytearray()
         async for chunk in reply.chunks():
             content += chunk
-            if len(content) > REPLY_BYTES_MAX:
-                raise UpstreamError(f"the engine's reply is larger than {REPLY_BYTES_MAX} bytes")
+            _check_size(len(content))
+        await self._respond(bytes(content))
+
+    async def _folded(self, reply: Reply) -> None:
+        """A whole reply out of the stream of an engine that stops only streams when their client leaves."""
+        _check_stream(reply)
+        fold, splitter, size = Fold(), sse.EventSplitter(), 0
+        async for chunk in reply.chunks():
+            size += len(chunk)
+            _check_size(size)
+            for event in splitter.feed(chunk):
+                self._raise_error(event)
+                data = sse.data_of(event)
+                if data == b"[DONE]":
+                    await self._respond(_encode(fold.body()))
+                    return
+                if data is not None:
+                    fold.add(_chunk(data))
+        raise UpstreamBroken("the engine's stream ended before it was complete")
+
+    async def _respond(self, content: bytes) -> None:
         try:
-            fields = body.parse(bytes(content))
+            fields = body.parse(content)
         except BadRequest as error:
             raise UpstreamBroken("the engine's reply is not a JSON object") from error
         if (usage := fields.get("usage")) is not None:
@@ -93,11 +119,10 @@ class Relay:
             fields["model"] = body.value(self._call.asked)
             content = body.join(fields)
         self._call.phase = "done"
-        await self._exchange.respond(bytes(content))
+        await self._exchange.respond(content)
 
     async def _stream(self, reply: Reply) -> None:
-        if not reply.content_type.startswith("text/event-stream"):
-            raise UpstreamError(f"the engine answered a stream with {reply.content_type or 'no content type'!r}")
+        _check_stream(reply)
         splitter = sse.EventSplitter()
         async for chunk in reply.chunks():
             self._deadline.touch()
@@ -201,6 +226,23 @@ class Relay:
         except msgspec.DecodeError as error:
             raise UpstreamError("the engine's usage block is malformed") from error
         self._call.usage = usage or self._call.usage
+
+
+def _check_stream(reply: Reply) -> None:
+    if not reply.content_type.startswith("text/event-stream"):
+        raise UpstreamError(f"the engine answered a stream with {reply.content_type or 'no content type'!r}")
+
+
+def _check_size(size: int) -> None:
+    if size > REPLY_BYTES_MAX:
+        raise UpstreamError(f"the engine's reply is larger than {REPLY_BYTES_MAX} bytes")
+
+
+def _chunk(data: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise UpstreamBroken("the engine sent an event that is not a JSON object") from error
 
 
 def refusal(status: int, content: bytes, retry_after: str | None) -> MoorageError:

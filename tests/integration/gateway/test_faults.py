@@ -14,6 +14,7 @@ import pytest
 
 from moorage.gateway.relay import refusal
 from moorage.testing import FakeEngine
+from tests.contract.openai_schema import validate
 from tests.integration.gateway.harness import MODEL, Harness, chat, target
 
 BEFORE_THE_FIRST_BYTE = [
@@ -281,3 +282,32 @@ async def test_a_client_that_leaves_after_a_large_body_is_seen(short_tmp: Path) 
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
         await until(lambda: gateway.gateway.in_flight == 0 and engine.record.running == 0, 1.0)
+
+
+async def test_an_engine_that_stops_only_streams_is_always_asked_for_one(short_tmp: Path) -> None:
+    """And what it streams is folded for a client that did not ask for a stream."""
+    async with FakeEngine(model="served", cancels="streams") as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine, cancels_unary=False))
+        async with gateway.http.post("/v1/chat/completions", json=chat("[[say: fair winds]]", n=2)) as reply:
+            whole = await reply.json()
+        validate("CreateChatCompletionResponse", whole)
+        assert [choice["message"]["content"] for choice in whole["choices"]] == ["fair winds"] * 2
+        assert (whole["model"], whole["object"], whole["usage"]["completion_tokens"]) == (
+            "org/model",
+            "chat.completion",
+            4,
+        )
+        assert engine.calls[0].json["stream"] is True
+        async with gateway.http.post("/v1/chat/completions", json=chat("[[fault: truncate after=2]]")) as reply:
+            assert (reply.status, (await reply.json())["error"]["code"]) == (502, "upstream_broken")
+
+
+async def test_such_an_engine_stops_when_the_client_of_a_whole_reply_leaves(short_tmp: Path) -> None:
+    async with FakeEngine(tokens_per_s=5.0, cancels="streams") as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine, cancels_unary=False))
+        async with aiohttp.ClientSession(gateway.url) as client:
+            call = asyncio.create_task(client.post("/v1/chat/completions", json=chat(max_tokens=100)).__aenter__())
+            await until(lambda: engine.record.running == 1)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        await until(lambda: engine.record.running == 0, 1.0)
