@@ -30,6 +30,8 @@ EMBED_LONGEST = 2048
 """An embedding is computed in one step, whose buffers grow with it."""
 PROMPT_CACHE_SHARE = 1 / 32
 PROMPT_CACHE_MAX_MIB = 1024
+PROMPT_CACHE_OF_NEED = 1 / 4
+"""A small model is to stay small: the cache takes no more than this beside what the model itself needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,12 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
     slots, context, why = _room(spec, facts, machine, task, dtype)
     step, step_why = _step(options.batch_tokens, context, task)
     threads = options.threads or machine.cores
-    cache_mib = 0
-    if options.prefix_caching and task == "generate":
-        cache_mib = min(PROMPT_CACHE_MAX_MIB, int(machine.memory_bytes * PROMPT_CACHE_SHARE) // MIB)
     need = estimate(facts, context_tokens=slots * context, step_tokens=step, kv_dtype=dtype)
     _check_memory(spec.name, need, machine)
+    cache_mib = 0
+    if options.prefix_caching and task == "generate":
+        bounds = (machine.memory_bytes * PROMPT_CACHE_SHARE, need.total_bytes * PROMPT_CACHE_OF_NEED)
+        cache_mib = min(PROMPT_CACHE_MAX_MIB, int(min(bounds)) // MIB)
     return Fit(
         slots=slots,
         context=context,
