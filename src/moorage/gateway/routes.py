@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 import moorage
+from moorage.errors import MoorageError
 from moorage.gateway.exchange import Exchange
 from moorage.gateway.identify import identify
 from moorage.gateway.peers import Peers
@@ -31,7 +32,7 @@ class Routes:
 
     def app(self) -> Starlette:
         guarded = self._guarded
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/v1/models", guarded(self._models)),
                 Route("/v1/models/{id:path}", guarded(self._model)),
@@ -45,6 +46,8 @@ class Routes:
             ],
             exception_handlers=ERROR_HANDLERS,
         )
+        app.router.redirect_slashes = False  # it would send callers to whatever their Host header names
+        return app
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
@@ -53,6 +56,14 @@ class Routes:
 
         return guarded
 
+    def _knows(self, request: Request) -> bool:
+        """Whether the caller may use the models."""
+        try:
+            identify(self._table().snapshot, cast("Exchange", request.scope["moorage.exchange"]))
+        except MoorageError:
+            return False
+        return True
+
     async def _models(self, _: Request) -> Response:
         return JSONResponse(models.listing(self._table()))
 
@@ -60,8 +71,8 @@ class Routes:
         name = cast("str", request.path_params["id"])
         return JSONResponse(models.model(self._table().model(name), name))
 
-    async def _health(self, _: Request) -> Response:
-        return JSONResponse(health.health(self._table()))
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse(health.health(self._table(), reasons=self._knows(request)))
 
     async def _ready(self, _: Request) -> Response:
         status, body = health.ready(self._table())

@@ -209,6 +209,31 @@ async def test_health_ready_and_the_rest(short_tmp: Path) -> None:
             assert reply.status == 200
 
 
+async def test_health_tells_why_only_those_who_may_use_the_models(short_tmp: Path) -> None:
+    """A reason may quote the engine's log."""
+    async with FakeEngine() as engine, Harness(short_tmp) as gateway:
+        crashed = target(engine, state="failed", reason="crashed; last lines of /var/log/secret.log: ...")
+        for keys in ([key_row("mk-good")], []):
+            await gateway.publish(crashed, keys=keys)
+            for headers, knows in (
+                ({"Authorization": "Bearer mk-good"}, True),
+                ({}, not keys),
+                ({"Origin": "http://example.com"}, False),
+            ):
+                async with gateway.http.get("/health", headers=headers) as reply:
+                    body = await reply.text()
+                    assert (reply.status, "degraded" in body) == (200, True)
+                    assert ("secret.log" in body) is knows
+
+
+async def test_no_redirect_believes_the_host_header(short_tmp: Path) -> None:
+    async with Harness(short_tmp) as gateway:
+        await gateway.publish()
+        for path in ("/health/", "/api/v1", "/v1/models/"):
+            async with gateway.http.get(path, headers={"Host": "example.com"}, allow_redirects=False) as reply:
+                assert reply.status in (403, 404)
+
+
 async def test_invocations_finds_the_surface_in_the_body(short_tmp: Path) -> None:
     async with FakeEngine() as engine, Harness(short_tmp) as gateway:
         await gateway.publish(target(engine))

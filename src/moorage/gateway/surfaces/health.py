@@ -5,9 +5,15 @@ from typing import Any
 from moorage.gateway.table import Table
 
 
-def health(table: Table) -> dict[str, Any]:
-    """`GET /health`: always 200 while the gateway lives; the body tells how its models fare."""
+def health(table: Table, *, reasons: bool) -> dict[str, Any]:
+    """`GET /health`: always 200 while the gateway lives; the body tells how its models fare.
+
+    `reasons` may quote paths and an engine's log: they are for callers who may use the models.
+    """
     models = {id: model_state(table, id) for id in sorted(table.snapshot.models)}
+    if not reasons:
+        for state in models.values():
+            del state["reason"]
     healthy = all(state["state"] in ("ready", "stopped") for state in models.values())
     return {"status": "healthy" if healthy else "degraded", "models": models}
 
