@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,11 @@ from moorage.config.places import default_cache_dir
 from moorage.models.store import ModelStore
 
 _CACHE_DIR = default_cache_dir()
+
+
+def pytest_configure() -> None:
+    """Started in the background, a process ignores Ctrl-C, and so would all it starts: the programs under test too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
