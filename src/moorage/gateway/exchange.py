@@ -17,6 +17,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
+UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+"""Asks caches and proxies on the way to pass a stream on as it comes."""
+
 LAST_WORD_S = 5.0
 """How long a client may take to read the error that ends its stream."""
 CONNECTION = "moorage.connection"
@@ -102,40 +105,19 @@ class Exchange:
         self, body: bytes, *, status: int = 200, content_type: bytes = JSON, headers: Headers = ()
     ) -> None:
         """A whole reply in one go."""
-        self.started = True
-        self.status = status
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (b"content-type", content_type),
-                    (b"content-length", b"%d" % len(body)),
-                    (b"x-request-id", self.id.encode()),
-                    *headers,
-                ],
-            }
-        )
+        await self._start(status, content_type, ((b"content-length", b"%d" % len(body)), *headers))
         await self._send({"type": "http.response.body", "body": body})
 
     async def stream(self, *, status: int = 200, content_type: bytes = EVENT_STREAM, headers: Headers = ()) -> None:
         """Begin a streamed reply."""
-        self.started = True
         self.streaming = True
+        await self._start(status, content_type, (*UNBUFFERED, *headers))
+
+    async def _start(self, status: int, content_type: bytes, headers: Headers) -> None:
+        self.started = True
         self.status = status
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (b"content-type", content_type),
-                    (b"cache-control", b"no-cache"),
-                    (b"x-accel-buffering", b"no"),
-                    (b"x-request-id", self.id.encode()),
-                    *headers,
-                ],
-            }
-        )
+        sent = [(b"content-type", content_type), (b"x-request-id", self.id.encode()), *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": sent})
 
     async def write(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
