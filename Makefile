@@ -59,7 +59,8 @@ format: $(VENV)/.ready-dev ## format the code and regenerate the reference
 
 lock: $(UV) ## renew the hashed lock files
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml -o requirements.lock
-	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml --group dev -o requirements-dev.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml --extra speech -o requirements-speech.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml --all-extras --group dev -o requirements-dev.lock
 
 clean: ## remove what the commands above made in this folder
 	rm -rf .venv .uv .pytest_cache .ruff_cache dist build
