@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from moorage.config.units import Duration, Unfit
+from moorage.wire.names import Task
 
 Source = Annotated[str, Field(min_length=1)]
 
@@ -56,8 +57,8 @@ class ModelSpec(Section):
     """Checksum of the model file. Required for https sources."""
     aliases: tuple[str, ...] = ()
     """Further names for the same model."""
-    task: Literal["auto", "generate", "embed"] = "auto"
-    """What the model is for; auto reads it from the file."""
+    task: Task | Literal["auto"] = "auto"
+    """What the model is for; auto reads it from the files."""
     engine: str = "auto"
     """`auto`, an engine's name (`llama.cpp`), or an adapter of your own as `package.module:attribute`."""
     replicas: Annotated[int, Field(ge=0, le=64)] = 1

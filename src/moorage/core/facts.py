@@ -5,7 +5,8 @@ from typing import Literal
 
 from moorage.wire.names import Task
 
-Format = Literal["gguf"]
+Format = Literal["gguf", "safetensors", "onnx", "openvino", "ctranslate2"]
+"""How the weights are stored. All but gguf are folders, whose other files say the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,10 +14,10 @@ class ModelFacts:
     """Read from the files' headers, without loading weights. None where the files do not say."""
 
     path: str
-    """The file, absolute."""
+    """The file or folder, absolute."""
     format: Format
     task: Task
-    """generate, or embed for an encoder or a model that says how it pools."""
+    """What the files make it: an encoder embeds, one with a score or labels at its end reranks or classifies."""
     architecture: str
     size_bytes: int
     parameters: int | None = None
@@ -35,4 +36,8 @@ class ModelFacts:
     pooling: Literal["mean", "cls", "last", "rank"] | None = None
     """How the file says that token vectors become one."""
     chat_template: str | None = None
+    labels: tuple[str, ...] = ()
+    """Of a classifier, in the order of its outputs."""
+    languages: tuple[str, ...] = ()
+    """Of a speech model: ISO 639-1; one language means that it cannot translate or tell languages apart."""
     name: str | None = None

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-Task = Literal["generate", "embed"]
-"""What a model is for."""
+Task = Literal["generate", "embed", "rerank", "classify", "transcribe"]
+"""What a model is for: text, vectors, how well a document answers a query, labels, speech to text."""
 
 ReplicaState = Literal[
     "pending", "scheduled", "downloading", "starting", "ready", "draining", "stopped", "failed", "unreachable"

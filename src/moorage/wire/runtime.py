@@ -1,6 +1,6 @@
 """What an engine adapter tells a runtime of ours at its start: a JSON file only the owner can read."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -10,8 +10,8 @@ from moorage.wire.names import Task
 ExtraArg = str | int | float | bool
 
 
-class LlamaCppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One llama.cpp process: one model, a number of slots that each hold `context` tokens."""
+class RuntimeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every runtime of ours is told: one process, one model."""
 
     socket: str
     """Unix socket path on which the runtime answers."""
@@ -20,10 +20,17 @@ class LlamaCppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model_path: str
     served_name: str
     task: Task
+    threads: int
+    grace_s: float = 30.0
+    """After SIGTERM, how long running calls may take to finish."""
+
+
+class LlamaCppSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One llama.cpp process: a number of slots that each hold `context` tokens."""
+
     slots: int
     context: int
     """Tokens of one slot: the longest prompt plus reply."""
-    threads: int
     batch_tokens: int
     """Prompt tokens per engine step; cancellation is seen between steps."""
     kv_cache_dtype: Literal["f16", "q8_0", "q4_0"] = "f16"
@@ -32,11 +39,37 @@ class LlamaCppSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prefix_caching: bool = True
     prompt_cache_mib: int = 0
     """Host memory for the KV cache of conversations that lost their slot."""
-    grace_s: float = 30.0
-    """After SIGTERM, how long running calls may take to finish."""
     extra_args: dict[str, ExtraArg] = {}
     """Fields of xllamacpp's CommonParams by name, dotted for nested ones."""
 
 
+class EncoderSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ONNX Runtime process: a text encoder that embeds, reranks or classifies."""
+
+    context: int
+    """Tokens of the longest text."""
+    batch_tokens: int
+    """Tokens of one step, padding counted: texts of several calls share it."""
+    max_calls: int
+    """Calls worked on at once."""
+
+
+class SpeechSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One faster-whisper process."""
+
+    max_calls: int
+    """Recordings worked on at once."""
+    compute_type: str = "auto"
+    """Number format of the computation, in CTranslate2's words."""
+    spool_dir: str
+    """Where uploads are kept while they are worked on."""
+
+
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(LlamaCppSettings).decode
+
+Settings = TypeVar("Settings", bound=RuntimeSettings)
+
+
+def decode(kind: type[Settings], data: bytes) -> Settings:
+    """Raises msgspec.MsgspecError, UnicodeDecodeError."""
+    return msgspec.json.decode(data, type=kind)
