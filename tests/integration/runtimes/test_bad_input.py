@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from msgspec import Struct, structs
 
-from moorage.runtimes.llamacpp import requests
+from moorage.wire.api.chat import ChatRequest
+from moorage.wire.api.completions import CompletionRequest
+from moorage.wire.api.tokens import DetokenizeRequest, TokenizeRequest
 from tests.contract.openai_schema import validate
 from tests.integration.runtimes.runtime import Answer, Runtime
 
@@ -17,10 +19,10 @@ pytestmark = pytest.mark.engine
 CHAT, COMPLETE, TOKENIZE, DETOKENIZE = "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"
 USER = {"role": "user", "content": "x"}
 GOOD: dict[str, tuple[type[Struct], dict[str, Any]]] = {
-    CHAT: (requests.ChatRequest, {"model": "m", "messages": [USER], "max_tokens": 1}),
-    COMPLETE: (requests.CompletionRequest, {"model": "m", "prompt": "x", "max_tokens": 1}),
-    TOKENIZE: (requests.TokenizeRequest, {"model": "m", "prompt": "x"}),
-    DETOKENIZE: (requests.DetokenizeRequest, {"model": "m", "tokens": [1]}),
+    CHAT: (ChatRequest, {"model": "m", "messages": [USER], "max_tokens": 1}),
+    COMPLETE: (CompletionRequest, {"model": "m", "prompt": "x", "max_tokens": 1}),
+    TOKENIZE: (TokenizeRequest, {"model": "m", "prompt": "x"}),
+    DETOKENIZE: (DetokenizeRequest, {"model": "m", "tokens": [1]}),
 }
 VALUES: list[Any] = [
     None,

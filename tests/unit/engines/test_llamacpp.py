@@ -41,7 +41,7 @@ def order(facts: ModelFacts = SMOL, memory_gib: float = 24, task: str = "auto", 
 
 def settings(given: LaunchOrder) -> LlamaCppSettings:
     (content,) = LlamaCpp().launch(given).files.values()
-    return runtime.decode(content)
+    return runtime.decode(LlamaCppSettings, content)
 
 
 def test_a_launch_hides_its_secret_and_says_why() -> None:

@@ -9,19 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moorage.errors import MoorageError
+from moorage.runtimes.host.metrics import Counters
 from moorage.runtimes.llamacpp.channel import Channel, Event
 from moorage.runtimes.llamacpp.library import Kind, Library
 from moorage.runtimes.llamacpp.slots import Slots
 
 
 @dataclass
-class Counters:
-    """What the host counts itself, for /metrics."""
-
-    calls: int = 0
-    finished: int = 0
-    cancelled: int = 0
-    failed: int = 0
+class TextCounters(Counters):
     tokens: int = 0
 
 
@@ -42,7 +37,7 @@ class Work:
 class Caller:
     library: Library
     slots: Slots
-    counters: Counters = field(default_factory=Counters)
+    counters: TextCounters = field(default_factory=TextCounters)
 
     def __post_init__(self) -> None:
         # One thread a slot, plus those of cancelled calls that still return.

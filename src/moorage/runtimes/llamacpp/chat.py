@@ -13,10 +13,11 @@ from moorage.runtimes.llamacpp.grammar import Grammars
 from moorage.runtimes.llamacpp.library import context_exceeded
 from moorage.runtimes.llamacpp.listener import ModelInfo
 from moorage.runtimes.llamacpp.pieces import Piece, Usage
-from moorage.runtimes.llamacpp.requests import ChatRequest, Message, Part, ResponseFormat, one_of
 from moorage.runtimes.llamacpp.sampling import sampling, split
 from moorage.runtimes.llamacpp.schema import budget, checked
 from moorage.runtimes.llamacpp.tools import ToolPlan, plan
+from moorage.wire.api.chat import ChatRequest, Message, Part, ResponseFormat
+from moorage.wire.api.decoding import one_of
 
 Json = dict[str, Any]
 

@@ -9,8 +9,8 @@ from moorage.runtimes.llamacpp.grammar import Grammars
 from moorage.runtimes.llamacpp.library import context_exceeded
 from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
 from moorage.runtimes.llamacpp.pieces import Piece, Usage
-from moorage.runtimes.llamacpp.requests import CompletionRequest
 from moorage.runtimes.llamacpp.sampling import sampling, split, token_ids
+from moorage.wire.api.completions import CompletionRequest
 
 Json = dict[str, Any]
 Prompt = str | list[int]

@@ -9,7 +9,8 @@ from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.caller import Caller
 from moorage.runtimes.llamacpp.completions import Prompt, check_length, prompts
 from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
-from moorage.runtimes.llamacpp.requests import EmbeddingRequest, one_of
+from moorage.wire.api.decoding import one_of
+from moorage.wire.api.embeddings import EmbeddingRequest
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from moorage.errors import MoorageError
-from moorage.runtimes.llamacpp.asgi import Send, encode, reply_json, start
+from moorage.runtimes.host.asgi import Send, encode, reply_json, start
 from moorage.runtimes.llamacpp.caller import Work
 from moorage.runtimes.llamacpp.grammar import Grammars
 from moorage.runtimes.llamacpp.pieces import Piece, Usage, pieces

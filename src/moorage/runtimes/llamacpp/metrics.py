@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 from moorage.errors import MoorageError
+from moorage.runtimes.host.metrics import exposition, samples
 from moorage.runtimes.llamacpp.caller import Caller
 
 WAIT_S = 1.0
@@ -18,13 +19,13 @@ class Metrics:
         self._last = ""
         self._asking: asyncio.Future[str] | None = None
 
-    async def text(self) -> bytes:
+    async def text(self) -> str:
         if self._asking is None or self._asking.done():
             self._asking = self._ask()
         done, _ = await asyncio.wait({self._asking}, timeout=WAIT_S)
         if done:
             self._last = self._asking.result()
-        return (self._last.rstrip("\n") + "\n" + self._own()).encode()
+        return self._last.rstrip("\n") + "\n" + self._own()
 
     def _ask(self) -> asyncio.Future[str]:
         """On a thread that does not hold up the process's end, for a hung engine never answers."""
@@ -48,21 +49,6 @@ class Metrics:
 
     def _own(self) -> str:
         slots, counters = self._caller.slots, self._caller.counters
-        gauges = {
-            "running": ("Slots in use", slots.running),
-            "queued": ("Calls that wait for a slot", slots.queued),
-            "slots": ("Calls that can run at once", slots.total),
-        }
-        counts = {
-            "calls_total": ("Calls given to the engine", counters.calls),
-            "calls_finished_total": ("Calls that ran to their end", counters.finished),
-            "calls_cancelled_total": ("Calls whose client left", counters.cancelled),
-            "calls_failed_total": ("Calls the engine refused or failed", counters.failed),
-            "tokens_total": ("Pieces of text given out, about one a token", counters.tokens),
-        }
-        lines: list[str] = []
-        for kind, family in (("gauge", gauges), ("counter", counts)):
-            for name, (text, value) in family.items():
-                full = f"moorage_runtime_{name}"
-                lines += [f"# HELP {full} {text}", f"# TYPE {full} {kind}", f"{full} {value}"]
-        return "\n".join(lines) + "\n"
+        calls = samples(counters, running=slots.running, queued=slots.queued, slots=slots.total)
+        text = "Pieces of text given out, about one a token"
+        return exposition([*calls, ("counter", "tokens_total", text, counters.tokens)])

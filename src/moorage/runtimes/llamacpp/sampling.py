@@ -7,7 +7,7 @@ from moorage.runtimes.llamacpp.caller import Work
 from moorage.runtimes.llamacpp.channel import Event
 from moorage.runtimes.llamacpp.library import Kind
 from moorage.runtimes.llamacpp.listener import ModelInfo
-from moorage.runtimes.llamacpp.requests import Sampling
+from moorage.wire.api.sampling import Sampling
 
 RANDOM_SEED = 0xFFFFFFFF
 """The library's word for "draw a seed"."""

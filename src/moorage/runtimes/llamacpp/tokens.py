@@ -5,9 +5,9 @@ from typing import Any
 from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.chat import messages
 from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
-from moorage.runtimes.llamacpp.requests import DetokenizeRequest, TokenizeRequest
 from moorage.runtimes.llamacpp.sampling import token_ids
 from moorage.runtimes.llamacpp.tools import tool_bodies
+from moorage.wire.api.tokens import DetokenizeRequest, TokenizeRequest
 
 Json = dict[str, Any]
 

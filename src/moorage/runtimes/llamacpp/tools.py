@@ -6,8 +6,9 @@ from typing import Any, Literal
 import msgspec
 
 from moorage.errors import BadRequest
-from moorage.runtimes.llamacpp.requests import AllowedTools, ChatRequest, Function, Tool, ToolChoice, one_of
 from moorage.runtimes.llamacpp.schema import bounded, checked, moved
+from moorage.wire.api.chat import AllowedTools, ChatRequest, Function, Tool, ToolChoice
+from moorage.wire.api.decoding import one_of
 
 Json = dict[str, Any]
 

@@ -33,22 +33,22 @@ async def test_a_hung_engine_is_seen_to_stand_still() -> None:
     library = Stuck()
     caller = Caller(library, Slots(2))
     metrics = Metrics(caller)
-    assert b"llamacpp:n_decode_total 1\n" in await metrics.text()
+    assert "llamacpp:n_decode_total 1\n" in await metrics.text()
     await caller.slots.acquire(1)
     for _ in range(2):
         text = await asyncio.wait_for(metrics.text(), 5)
-        assert b"llamacpp:n_decode_total 1\n" in text
-        assert b"\nmoorage_runtime_running 1\n" in text
+        assert "llamacpp:n_decode_total 1\n" in text
+        assert "\nmoorage_runtime_running 1\n" in text
     assert library.asked == 2
     library.go.set()
     await asyncio.sleep(0.1)
-    assert b"llamacpp:n_decode_total 3\n" in await metrics.text()
+    assert "llamacpp:n_decode_total 3\n" in await metrics.text()
     caller.close()
 
 
 async def test_an_engine_that_cannot_answer_leaves_our_own_counts() -> None:
     caller = Caller(Library(SETTINGS, Path("/nowhere.sock")), Slots(2))
     text = await Metrics(caller).text()
-    assert b"moorage_runtime_slots 2" in text
-    assert b"llamacpp" not in text
+    assert "moorage_runtime_slots 2" in text
+    assert "llamacpp" not in text
     caller.close()

@@ -1,4 +1,4 @@
-"""The process: listen, load, serve, drain."""
+"""The process of a runtime: read its settings, listen, load, serve, drain."""
 
 import asyncio
 import contextlib
@@ -7,27 +7,62 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+import msgspec
 
 from moorage.errors import EngineError
 from moorage.http.unix import bind_unix
-from moorage.runtimes.llamacpp.loading import Doorkeeper
-from moorage.wire.runtime import LlamaCppSettings
-
-if TYPE_CHECKING:
-    from moorage.runtimes.llamacpp.library import Library
+from moorage.runtimes.host.app import App
+from moorage.runtimes.host.doorkeeper import Doorkeeper
+from moorage.wire import runtime
+from moorage.wire.runtime import RuntimeSettings, Settings
 
 LOG_FLUSH_S = 0.2
 KEEP_ALIVE_S = 300.0
 """Longer than any client keeps an idle connection, so that none is closed under a call."""
+USAGE = "usage: python -m moorage.runtimes.NAME SETTINGS.json   (- reads standard input)"
+
+
+class Runtime(Protocol):
+    """A library behind the host: construct → load → serving → close. `close` works after a failed load."""
+
+    plan: str
+    """What is about to be loaded, and how, for the log."""
+
+    def load(self) -> None:
+        """Blocks until the model can answer. Raises EngineError."""
+        ...
+
+    def serving(self) -> AbstractAsyncContextManager[App]:
+        """The app, for as long as the context lasts, on the event loop."""
+        ...
+
+    def close(self) -> None: ...
 
 
 def say(text: str) -> None:
     print(f"moorage: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def run(settings: LlamaCppSettings) -> int:
+def main(kind: type[Settings], make: Callable[[Settings], Runtime]) -> int:
+    """`python -m moorage.runtimes.NAME SETTINGS`: SETTINGS is a JSON file of wire.runtime; `make` imports more."""
+    if len(sys.argv) != 2 or sys.argv[1] in {"-h", "--help"}:
+        print(USAGE, file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        data = sys.stdin.buffer.read() if sys.argv[1] == "-" else Path(sys.argv[1]).read_bytes()
+        settings = runtime.decode(kind, data)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        print(f"cannot read the settings {sys.argv[1]!r}: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return run(settings, make)
+
+
+def run(settings: Settings, make: Callable[[Settings], Runtime]) -> int:
     """Serve until SIGTERM. The exit code: 0 after a stop, 1 when the model could not be served."""
     os.umask(0o077)
     # Standard output is data, and there is none: whatever a library prints belongs in the log.
@@ -41,7 +76,7 @@ def run(settings: LlamaCppSettings) -> int:
     doorkeeper = Doorkeeper(listening, settings.model_path)
     doorkeeper.start()
     try:
-        return _serve(settings, listening, doorkeeper)
+        return _serve(settings, make, listening, doorkeeper)
     except EngineError as error:
         say(error.message)
         return 1
@@ -70,52 +105,39 @@ def bind(path: str) -> socket.socket:
         raise EngineError(f"cannot listen on {path}: {error.strerror or error}") from error
 
 
-def _serve(settings: LlamaCppSettings, listening: socket.socket, doorkeeper: Doorkeeper) -> int:
-    from moorage.runtimes.llamacpp.library import Library
-    from moorage.runtimes.llamacpp.listener import private_socket
-
-    library = Library(settings, private_socket(settings.socket))
+def _serve(
+    settings: Settings, make: Callable[[Settings], Runtime], listening: socket.socket, doorkeeper: Doorkeeper
+) -> int:
+    loaded = make(settings)
     try:
         before = time.monotonic()
-        say(
-            f"loading {settings.model_path}: {settings.slots} slots of {settings.context} tokens, "
-            f"{settings.threads} threads, {settings.batch_tokens} tokens a step"
-        )
-        _load(library)
+        say(f"loading {settings.model_path}: {loaded.plan}")
+        _load(loaded)
         say(f"loaded in {time.monotonic() - before:.1f} s, serving {settings.served_name!r}")
         doorkeeper.stop()
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_answer(settings, library, listening))
+            runner.run(_answer(settings, loaded, listening))
         say("stopped")
         return 0
     finally:
-        library.close()
+        loaded.close()
 
 
-def _load(library: "Library") -> None:
+def _load(loaded: Runtime) -> None:
     try:
-        library.load()
+        loaded.load()
     except EngineError:
-        # The library writes its log from a thread: its reasons first, then our last line.
+        # Libraries write their logs from threads: their reasons first, then our last line.
         time.sleep(LOG_FLUSH_S)
         raise
 
 
-async def _answer(settings: LlamaCppSettings, library: "Library", listening: socket.socket) -> None:
+async def _answer(settings: RuntimeSettings, loaded: Runtime, listening: socket.socket) -> None:
     from moorage.http.server import Server
-    from moorage.runtimes.llamacpp.app import App
-    from moorage.runtimes.llamacpp.caller import Caller
-    from moorage.runtimes.llamacpp.listener import Listener
-    from moorage.runtimes.llamacpp.metrics import Metrics
-    from moorage.runtimes.llamacpp.slots import Slots
 
-    listener = Listener(library)
-    caller = Caller(library, Slots(settings.slots))
-    try:
-        info = await listener.info(settings.context)
-        app = App(settings, info, caller, listener, Metrics(caller), library.fingerprint)
+    async with loaded.serving() as app:
         server = Server(app, [listening], idle_timeout_s=KEEP_ALIVE_S)
         told = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -124,6 +146,3 @@ async def _answer(settings: LlamaCppSettings, library: "Library", listening: soc
         await server.start()
         await told.wait()
         await server.stop(settings.grace_s)
-    finally:
-        caller.close()
-        await listener.close()

@@ -1,7 +1,10 @@
 import pytest
 
 from moorage.errors import BadRequest
-from moorage.runtimes.llamacpp.requests import ChatRequest, CompletionRequest, EmbeddingRequest, decode
+from moorage.wire.api.chat import ChatRequest
+from moorage.wire.api.completions import CompletionRequest
+from moorage.wire.api.decoding import decode
+from moorage.wire.api.embeddings import EmbeddingRequest
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Who answers while the model loads: a small child process.
 
-The library holds the interpreter's lock for the whole load, so no thread of this process could.
+A library may hold the interpreter's lock for the whole load, so no thread of this process could.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ class Doorkeeper:
 
     def _serve(self, parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        size = self._model_path.stat().st_size if self._model_path.is_file() else 0
+        size = _size_bytes(self._model_path)
         while os.getppid() == parent:
             ready, _, _ = select.select([self._listening], [], [], 1.0)
             if ready:
@@ -63,6 +63,12 @@ class Doorkeeper:
                 connection.shutdown(socket.SHUT_WR)
             except OSError:
                 return
+
+
+def _size_bytes(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _resident_bytes(pid: int) -> int:
