@@ -30,9 +30,13 @@ $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	@$(UV) pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
 	@touch $@
 
-setup: $(VENV)/.ready ## make .venv with what serving needs
+$(VENV)/.ready-extra-%: requirements-%.lock $(VENV)/.ready
+	@$(UV) pip install --quiet --require-hashes --only-binary :all: -r $<
+	@touch $@
 
-serve: setup ## serve the default model; ARGS="…" are passed on
+setup: $(VENV)/.ready $(EXTRAS:%=$(VENV)/.ready-extra-%) ## make .venv with what serving needs; EXTRAS="speech" adds to it
+
+serve: setup ## serve the default models; ARGS="…" are passed on
 	@exec $(VENV)/bin/moorage serve $(ARGS)
 
 test: $(VENV)/.ready-dev ## unit, contract, integration and end-to-end tests; ARGS="…" are passed to pytest
@@ -57,10 +61,11 @@ format: $(VENV)/.ready-dev ## format the code and regenerate the reference
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/python scripts/check_docs.py --write
 
-lock: $(UV) ## renew the hashed lock files
-	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml -o requirements.lock
-	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml --extra speech -o requirements-speech.lock
-	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --upgrade pyproject.toml --all-extras --group dev -o requirements-dev.lock
+LOCKED := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-find-links --no-header --no-annotate pyproject.toml
+lock: $(UV) ## renew the hashed lock files; every other holds the versions of the widest
+	@$(LOCKED) --upgrade --all-extras --group dev -o requirements-dev.lock
+	@$(LOCKED) -c requirements-dev.lock -o requirements.lock
+	@$(LOCKED) -c requirements-dev.lock --extra speech -o requirements-speech.lock
 
 clean: ## remove what the commands above made in this folder
 	rm -rf .venv .uv .pytest_cache .ruff_cache dist build
