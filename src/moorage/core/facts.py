@@ -8,24 +8,32 @@ from moorage.wire.names import Task
 Format = Literal["gguf", "safetensors", "onnx", "openvino", "ctranslate2"]
 """How the weights are stored. All but gguf are folders, whose other files say the rest."""
 
+Pooling = Literal["mean", "cls", "last", "max", "rank", "other"]
+"""How token vectors become one; rank ends in a score instead, other is none of these and only the model's own code."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
     """Read from the files' headers, without loading weights. None where the files do not say."""
 
     path: str
-    """The file or folder, absolute."""
+    """The folder, absolute; the file itself of a GGUF, and of an ONNX model that was named by its file."""
+    weights: tuple[str, ...] = ()
+    """The files with the weights, absolute; of ONNX and OpenVINO those with the graph, first the main one."""
     format: Format
     task: Task
     """What the files make it: an encoder embeds, one with a score or labels at its end reranks or classifies."""
     architecture: str
+    """As the files name it (`bert`, `llama`, `whisper`); `unknown` where they do not."""
     size_bytes: int
+    """Of all weight files together."""
     parameters: int | None = None
     quantization: str | None = None
-    """The main tensor type, in the format's own words: `Q4_1`, `F16`."""
+    """The main tensor type, in the format's own words: `Q4_1`, `BF16`, `INT8`, `awq 4-bit`."""
     context_length: int | None = None
-    """Tokens the model was trained for."""
+    """Tokens the model was trained for; of a speech model, of its text."""
     layers: int | None = None
+    """Of an encoder with a decoder, those of its encoder."""
     embedding_length: int | None = None
     heads: int | None = None
     kv_heads: int | None = None
@@ -33,11 +41,14 @@ class ModelFacts:
     """Width of one head's key; where the file is silent, embedding_length / heads."""
     value_length: int | None = None
     vocabulary: int | None = None
-    pooling: Literal["mean", "cls", "last", "rank"] | None = None
-    """How the file says that token vectors become one."""
+    pooling: Pooling | None = None
+    """As the files say it."""
     chat_template: str | None = None
     labels: tuple[str, ...] = ()
     """Of a classifier, in the order of its outputs."""
     languages: tuple[str, ...] = ()
-    """Of a speech model: ISO 639-1; one language means that it cannot translate or tell languages apart."""
+    """Of a speech model, in Whisper's codes (ISO 639-1 as a rule); empty where the files do not say.
+
+    One means that it cannot translate or tell languages apart.
+    """
     name: str | None = None
