@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import moorage
@@ -15,8 +15,9 @@ from moorage.gateway.identify import identify
 from moorage.gateway.peers import Peers
 from moorage.gateway.surfaces import health, models
 from moorage.gateway.table import Table
-from moorage.http.answer import ERROR_HANDLERS
+from moorage.http.answer import ERROR_HANDLERS, Said
 from moorage.telemetry import exposition, replicas
+from moorage.wire.api.health import ServerLoad, Version
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -65,27 +66,27 @@ class Routes:
         return True
 
     async def _models(self, _: Request) -> Response:
-        return JSONResponse(models.listing(self._table()))
+        return Said(models.listing(self._table()))
 
     async def _model(self, request: Request) -> Response:
         name = cast("str", request.path_params["id"])
-        return JSONResponse(models.model(self._table().model(name), name))
+        return Said(models.model(self._table().model(name), name))
 
     async def _health(self, request: Request) -> Response:
-        return JSONResponse(health.health(self._table(), reasons=self._knows(request)))
+        return Said(health.health(self._table(), reasons=self._knows(request)))
 
     async def _ready(self, _: Request) -> Response:
         status, body = health.ready(self._table())
-        return JSONResponse(body, status_code=status, headers={"retry-after": "2"} if status == 503 else {})
+        return Said(body, status_code=status, headers={"retry-after": "2"} if status == 503 else {})
 
     async def _ping(self, _: Request) -> Response:
         return Response(status_code=200)
 
     async def _version(self, _: Request) -> Response:
-        return JSONResponse({"version": moorage.__version__})
+        return Said(Version(version=moorage.__version__))
 
     async def _load(self, _: Request) -> Response:
-        return JSONResponse({"server_load": await self._peers.in_flight()})
+        return Said(ServerLoad(server_load=await self._peers.in_flight()))
 
     async def _metrics(self, _: Request) -> Response:
         text = await self._peers.metrics() + replicas.exposition(self._table().snapshot)

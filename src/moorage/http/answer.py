@@ -1,8 +1,9 @@
-"""Our errors as answers of a Starlette app: the same body and headers from every server of ours."""
+"""Our messages and errors as answers of a Starlette app: the same body and headers from every server of ours."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,6 +12,17 @@ from starlette.responses import JSONResponse, Response
 from moorage.errors import InternalError, MethodNotAllowed, MoorageError, NotFound
 
 log = structlog.get_logger("http")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Said(Response):
+    """A message of `wire` as JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return _encode(content)
 
 
 def answer(error: MoorageError) -> Response:

@@ -1,0 +1,26 @@
+"""`GET /v1/models`: OpenAI's listing, with what clients of vLLM and Moorage look for besides."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from moorage.wire.names import Task
+
+
+class Model(Struct, kw_only=True, frozen=True):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    """Unix time."""
+    owned_by: str
+    max_model_len: int | None
+    """Tokens of the longest prompt plus reply; null while no replica has told it."""
+    task: Task | None
+    """null until the model's files were read."""
+    aliases: tuple[str, ...]
+    """The other names it answers to."""
+
+
+class ModelList(Struct, kw_only=True, frozen=True):
+    object: Literal["list"] = "list"
+    data: tuple[Model, ...]
