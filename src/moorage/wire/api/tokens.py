@@ -1,4 +1,7 @@
-"""`POST /tokenize` and `/detokenize`, in vLLM's shapes."""
+"""`POST /tokenize` and `/detokenize`, in vLLM's shapes.
+
+Nothing is cut here: `count` says how long a text is that the model would refuse or cut.
+"""
 
 from typing import Annotated
 
@@ -20,6 +23,18 @@ class TokenizeRequest(Struct, kw_only=True):
     return_token_strs: bool | None = None
 
 
+class TokenizeResponse(Struct, kw_only=True):
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None = None
+    """Where `return_token_strs` asked for them."""
+
+
 class DetokenizeRequest(Struct, kw_only=True):
     tokens: list[TokenId]
     model: str = ""
+
+
+class DetokenizeResponse(Struct, kw_only=True):
+    prompt: str
