@@ -1,0 +1,1 @@
+"""The embedded runtime of encoders: ONNX Runtime behind our own HTTP host."""
