@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 from rich.columns import Columns
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -23,7 +24,7 @@ async def until_settled(seen: Seen, console: Console) -> dict[str, Any]:
     bars = _Bars(console) if console.is_terminal else _Lines(console)
     with bars:
         while True:
-            now = status(seen)
+            now = msgspec.to_builtins(status(seen))
             targets = [target for model in now["models"] for target in model["targets"]]
             bars.show(targets)
             if all(target["state"] in SETTLED for target in targets):

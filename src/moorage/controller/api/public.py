@@ -2,11 +2,10 @@
 
 import time
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -14,8 +13,11 @@ import moorage
 from moorage.controller.fleet import Fleet, ReplicaRecord
 from moorage.controller.publisher import Publisher
 from moorage.errors import NotFound, NotReady
+from moorage.http.answer import Said
 from moorage.http.client import Client, Reply
+from moorage.wire.api.status import GatewayStatus, ModelStatus, Replica, ReplicaLoad, Status, WorkerStatus
 from moorage.wire.control import Load
+from moorage.wire.table import ModelRow
 
 
 class Seen(Protocol):
@@ -35,10 +37,10 @@ class Public:
         self._client = client
 
     async def status(self, _: Request) -> Response:
-        return JSONResponse(status(self._seen))
+        return Said(status(self._seen))
 
     async def replica(self, request: Request) -> Response:
-        return JSONResponse(_replica(self._seen.fleet, self._find(request)))
+        return Said(_replica(self._seen.fleet, self._find(request)))
 
     async def log(self, request: Request) -> Response:
         """The engine's log, from the worker that runs it: `?tail=N&follow=true`."""
@@ -72,74 +74,67 @@ class _PassedOn(Response):
             await answer(scope, receive, send)
 
 
-def status(seen: Seen) -> dict[str, Any]:
+def status(seen: Seen) -> Status:
     """Models with their replicas, workers, gateways."""
     fleet = seen.fleet
-    rows = fleet.model_rows()
-    models: list[dict[str, Any]] = []
-    for name in fleet.models:
-        targets = [_replica(fleet, replica) for replica in fleet.replicas.values() if replica.model.name == name]
-        row = rows[name]
-        models.append(
-            {
-                "id": name,
-                "task": row.task,
-                "names": list(row.names),
-                "max_model_len": row.max_model_len,
-                "state": "ready" if any(t["state"] == "ready" for t in targets) else _worst(targets),
-                "targets": targets,
-            }
+    workers = tuple(
+        WorkerStatus(
+            id=id,
+            hostname=record.hello.machine.hostname,
+            cores=record.hello.machine.cores,
+            memory_bytes=record.hello.machine.memory_bytes,
+            state=fleet.worker_state(record),
+            seen_s=round(fleet.seen_s(record), 1),
         )
-    workers = [
-        {
-            "id": id,
-            "hostname": record.hello.machine.hostname,
-            "cores": record.hello.machine.cores,
-            "memory_bytes": record.hello.machine.memory_bytes,
-            "state": fleet.worker_state(record),
-            "seen_s": round(fleet.seen_s(record), 1),
-        }
         for id, record in fleet.workers.items()
-    ]
-    gateways = [
-        {"process": reader.process, "pid": reader.pid, "connected_s": round(time.time() - reader.since, 1)}
+    )
+    gateways = tuple(
+        GatewayStatus(process=reader.process, pid=reader.pid, connected_s=round(time.time() - reader.since, 1))
         for reader in sorted(seen.publisher.readers, key=lambda reader: reader.process)
-    ]
-    return {
-        "version": moorage.__version__,
-        "uptime_s": round(time.time() - seen.started, 1),
-        "models": models,
-        "workers": workers,
-        "gateways": gateways,
-    }
+    )
+    return Status(
+        version=moorage.__version__,
+        uptime_s=round(time.time() - seen.started, 1),
+        models=tuple(_model(fleet, row) for row in fleet.model_rows().values()),
+        workers=workers,
+        gateways=gateways,
+    )
 
 
-def _worst(targets: list[dict[str, Any]]) -> str:
-    return targets[0]["state"] if targets else "stopped"
+def _model(fleet: Fleet, row: ModelRow) -> ModelStatus:
+    targets = tuple(_replica(fleet, record) for record in fleet.replicas.values() if record.model.name == row.id)
+    ready = any(target.state == "ready" for target in targets)
+    return ModelStatus(
+        id=row.id,
+        task=row.task,
+        names=row.names,
+        max_model_len=row.max_model_len,
+        state="ready" if ready else targets[0].state if targets else "stopped",
+        targets=targets,
+    )
 
 
-def _replica(fleet: Fleet, replica: ReplicaRecord) -> dict[str, Any]:
-    row = fleet.target_row(replica)
-    report = fleet.report_of(replica)
+def _replica(fleet: Fleet, record: ReplicaRecord) -> Replica:
+    row = fleet.target_row(record)
+    report = fleet.report_of(record)
     load = report.load if report else Load()
-    progress = report.progress if report else None
-    return {
-        "id": row.id,
-        "model": row.model,
-        "state": row.state,
-        "reason": row.reason,
-        "since": row.since,
-        "generation": row.generation,
-        "engine": row.engine,
-        "worker": row.worker,
-        "capacity": row.capacity,
-        "restarts": row.restarts,
-        "retry_at": row.retry_at,
-        "pid": report.pid if report else None,
-        "progress": None if progress is None else msgspec.to_builtins(progress),
-        "load": {"running": load.running, "queued": load.queued, "kv_used": load.kv_used},
-        "why": list(report.why) if report else [],
-    }
+    return Replica(
+        id=row.id,
+        model=row.model,
+        state=row.state,
+        reason=row.reason,
+        since=row.since,
+        generation=row.generation,
+        engine=row.engine,
+        worker=row.worker,
+        capacity=row.capacity,
+        restarts=row.restarts,
+        retry_at=row.retry_at,
+        pid=report.pid if report else None,
+        progress=report.progress if report else None,
+        load=ReplicaLoad(running=load.running, queued=load.queued, kv_used=load.kv_used),
+        why=report.why if report else (),
+    )
 
 
 def routes(seen: Seen, client: Client) -> list[Route]:
