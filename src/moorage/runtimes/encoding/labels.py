@@ -1,0 +1,87 @@
+"""`/classify` and `/pooling`: a model's outputs, of texts and of tokens."""
+
+import secrets
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moorage.errors import BadRequest
+from moorage.runtimes.encoding import inputs
+from moorage.runtimes.encoding.embeddings import usage
+from moorage.runtimes.encoding.numbers import activated, check_dimensions, finished, numbers, packed
+from moorage.runtimes.encoding.port import Encoder, Kind, Numbers, Profile
+from moorage.wire.api.classify import Classification, ClassifyRequest, ClassifyResponse
+from moorage.wire.api.pooling import Pooled, PoolingRequest, PoolingResponse
+
+
+async def classify(request: ClassifyRequest, encoder: Encoder) -> ClassifyResponse:
+    """Raises BadRequest."""
+    profile = encoder.profile
+    _check_kind("classify", profile)
+    cut = inputs.cut_of(request, profile)
+    texts = inputs.texts(request.input)
+    items = await inputs.encoded(encoder, texts, inputs.places("input", request.input, len(texts)), cut)
+    rows = await numbers(encoder, "classify", items)
+    activation = "identity" if request.use_activation is False else profile.label_activation
+    return ClassifyResponse(
+        id=f"classify-{secrets.token_hex(12)}",
+        created=int(time.time()),
+        model=request.model,
+        data=[_classification(index, row, activated(row, activation), profile) for index, row in enumerate(rows)],
+        usage=usage(items),
+    )
+
+
+async def pooling(request: PoolingRequest, encoder: Encoder) -> PoolingResponse:
+    """Raises BadRequest."""
+    profile = encoder.profile
+    kind: Kind = request.task or _first(profile)
+    _check_kind(kind, profile)
+    if kind == "embed":
+        check_dimensions(request.dimensions, profile)
+    elif request.dimensions is not None:
+        raise BadRequest("dimensions: only embeddings of whole texts can be shortened", param="dimensions")
+    cut = inputs.cut_of(request, profile)
+    texts = inputs.texts(request.input)
+    items = await inputs.encoded(encoder, texts, inputs.places("input", request.input, len(texts)), cut)
+    bare = request.use_activation is False
+    data: list[Pooled] = []
+    for index, result in enumerate(await numbers(encoder, kind, items)):
+        shown = result[..., : request.dimensions] if bare else _activated(kind, result, request.dimensions, profile)
+        data.append(Pooled(index=index, data=packed(shown) if request.encoding_format == "base64" else shown.tolist()))
+    return PoolingResponse(
+        id=f"pool-{secrets.token_hex(12)}",
+        created=int(time.time()),
+        model=request.model,
+        data=data,
+        usage=usage(items),
+    )
+
+
+def _activated(kind: Kind, result: Numbers, dimensions: int | None, profile: Profile) -> NDArray[np.floating]:
+    if kind in ("embed", "token_embed"):
+        return finished(result, dimensions, profile)
+    return activated(result, profile.score_activation if profile.task == "rerank" else profile.label_activation)
+
+
+def _classification(index: int, row: Numbers, probs: NDArray[np.float64], profile: Profile) -> Classification:
+    best = int(row.argmax())
+    return Classification(
+        index=index,
+        label=profile.labels[best] if best < len(profile.labels) else None,
+        probs=probs.tolist(),
+        num_classes=len(probs),
+    )
+
+
+def _first(profile: Profile) -> Kind:
+    """What a model gives that was asked for nothing in particular."""
+    order: tuple[Kind, ...] = ("embed", "classify", "token_classify", "token_embed")
+    return next(kind for kind in order if kind in profile.kinds)
+
+
+def _check_kind(kind: Kind, profile: Profile) -> None:
+    if kind not in profile.kinds:
+        able = ", ".join(sorted(profile.kinds))
+        raise BadRequest(f"task: this model cannot {kind}; it can {able}", param="task", code="wrong_task")

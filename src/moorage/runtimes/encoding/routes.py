@@ -1,0 +1,86 @@
+"""The routes of an encoder, for the host's app."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from moorage.errors import BadRequest
+from moorage.runtimes.encoding.embeddings import embed, embeddings
+from moorage.runtimes.encoding.labels import classify, pooling
+from moorage.runtimes.encoding.matching import rerank, score
+from moorage.runtimes.encoding.port import Encoder
+from moorage.runtimes.encoding.tokens import detokenize, tokenize
+from moorage.runtimes.host.app import Post
+from moorage.runtimes.host.asgi import Send, reply_json
+from moorage.wire.api.classify import ClassifyRequest
+from moorage.wire.api.decoding import decode
+from moorage.wire.api.embed_v2 import EmbedRequest
+from moorage.wire.api.embeddings import EmbeddingRequest
+from moorage.wire.api.pooling import PoolingRequest
+from moorage.wire.api.rerank import RerankRequest, RerankResponse
+from moorage.wire.api.score import ScoreRequest
+from moorage.wire.api.tokens import DetokenizeRequest, TokenizeRequest
+from moorage.wire.names import Task
+
+WORK: dict[Task, str] = {
+    "generate": "text generation",
+    "embed": "embeddings",
+    "rerank": "reranking",
+    "classify": "classification",
+    "transcribe": "speech to text",
+}
+ENCODERS: tuple[Task, ...] = ("embed", "rerank", "classify")
+
+
+Request = (
+    EmbeddingRequest
+    | EmbedRequest
+    | RerankRequest
+    | ScoreRequest
+    | ClassifyRequest
+    | PoolingRequest
+    | TokenizeRequest
+    | DetokenizeRequest
+)
+R = TypeVar("R", bound=Request)
+
+
+def posts(encoder: Encoder, served_name: str) -> dict[str, Post]:
+    """Every route of encoders by path; those that are not for this model's task say so."""
+
+    def route(kind: type[R], answer: Callable[[R, Encoder], Awaitable[Any]], *tasks: Task) -> Post:
+        async def post(body: bytes, send: Send) -> None:
+            request = decode(kind, body)
+            request.model = request.model or served_name
+            _expect(request.model, encoder.profile.task, tasks)
+            await reply_json(send, await answer(request, encoder))
+
+        return post
+
+    return {
+        "/v1/embeddings": route(EmbeddingRequest, embeddings, "embed"),
+        "/v2/embed": route(EmbedRequest, embed, "embed"),
+        "/rerank": route(RerankRequest, _rerank, "rerank", "embed"),
+        "/v1/rerank": route(RerankRequest, _rerank, "rerank", "embed"),
+        "/v2/rerank": route(RerankRequest, _rerank_v2, "rerank", "embed"),
+        "/score": route(ScoreRequest, score, "rerank", "embed"),
+        "/v1/score": route(ScoreRequest, score, "rerank", "embed"),
+        "/classify": route(ClassifyRequest, classify, "classify"),
+        "/pooling": route(PoolingRequest, pooling, *ENCODERS),
+        "/tokenize": route(TokenizeRequest, tokenize, *ENCODERS),
+        "/detokenize": route(DetokenizeRequest, detokenize, *ENCODERS),
+    }
+
+
+async def _rerank(request: RerankRequest, encoder: Encoder) -> RerankResponse:
+    return await rerank(request, encoder, version="1", with_documents=True)
+
+
+async def _rerank_v2(request: RerankRequest, encoder: Encoder) -> RerankResponse:
+    return await rerank(request, encoder, version="2", with_documents=False)
+
+
+def _expect(model: str, own: Task, tasks: tuple[Task, ...]) -> None:
+    if own not in tasks:
+        raise BadRequest(
+            f"model {model!r} is for {WORK[own]}, not for {WORK[tasks[0]]}", param="model", code="wrong_task"
+        )
