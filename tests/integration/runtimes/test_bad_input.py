@@ -96,7 +96,7 @@ RANGES: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, {"logit_bias": {"x": 1}}, "logit_bias"),
     (CHAT, {"logit_bias": {"99999999": 1}}, "logit_bias"),
     (CHAT, {"logit_bias": {"1": 101}}, "logit_bias[...]"),
-    (CHAT, {"modalities": ["audio"]}, "modalities"),
+    (CHAT, {"modalities": ["audio"]}, "modalities[0]"),
     (CHAT, {"reasoning_effort": "immense"}, "reasoning_effort"),
     (CHAT, {"response_format": {"type": "xml"}}, "response_format.type"),
     (CHAT, {"response_format": {"type": "json_schema"}}, "response_format.json_schema"),

@@ -9,15 +9,14 @@ from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.caller import Caller
 from moorage.runtimes.llamacpp.completions import Prompt, check_length, prompts
 from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
-from moorage.wire.api.decoding import one_of
-from moorage.wire.api.embeddings import EmbeddingRequest
+from moorage.wire.api.embeddings import EmbeddingRequest, EncodingFormat
 
 Json = dict[str, Any]
 
 
 async def embed(request: EmbeddingRequest, info: ModelInfo, caller: Caller, listener: Listener) -> Json:
     """The reply's body. Raises BadRequest."""
-    encoding = one_of("encoding_format", request.encoding_format or "float", ("float", "base64"))
+    encoding = request.encoding_format or "float"
     inputs = prompts(request.input, "input", info)
     if request.dimensions is not None and request.dimensions != info.embedding_length:
         raise BadRequest(
@@ -58,7 +57,7 @@ async def _embedded(inputs: list[Prompt], caller: Caller) -> list[Json]:
     return replies
 
 
-def _encoded(vector: list[float], encoding: str) -> list[float] | str:
+def _encoded(vector: list[float], encoding: EncodingFormat) -> list[float] | str:
     if encoding == "float":
         return vector
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

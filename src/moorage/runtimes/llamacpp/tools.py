@@ -7,8 +7,7 @@ import msgspec
 
 from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.schema import bounded, checked, moved
-from moorage.wire.api.chat import AllowedTools, ChatRequest, Function, Tool, ToolChoice
-from moorage.wire.api.decoding import one_of
+from moorage.wire.api.chat import AllowedChoice, AllowedTools, ChatRequest, Function, FunctionChoice, Tool
 
 Json = dict[str, Any]
 
@@ -59,13 +58,14 @@ def plan(request: ChatRequest) -> ToolPlan:
     choice = request.tool_choice
     if choice is None:
         return ToolPlan("auto", functions) if functions else ToolPlan("none")
-    if isinstance(choice, str):
-        mode = one_of("tool_choice", choice, ("none", "auto", "required"))
-        return _by_mode(mode, functions)
-    return _by_object(choice, functions)
+    if isinstance(choice, FunctionChoice):
+        return ToolPlan("forced", (_named(choice.function.name, functions, "tool_choice.function.name"),))
+    if isinstance(choice, AllowedChoice):
+        return _allowed(choice.allowed_tools, functions)
+    return _by_mode(choice, functions)
 
 
-def _by_mode(mode: str, functions: tuple[Function, ...]) -> ToolPlan:
+def _by_mode(mode: Literal["none", "auto", "required"], functions: tuple[Function, ...]) -> ToolPlan:
     if mode == "required":
         if not functions:
             raise BadRequest("tool_choice is 'required', but there are no tools", param="tool_choice")
@@ -73,24 +73,10 @@ def _by_mode(mode: str, functions: tuple[Function, ...]) -> ToolPlan:
     return ToolPlan("auto", functions) if mode == "auto" and functions else ToolPlan("none")
 
 
-def _by_object(choice: ToolChoice, functions: tuple[Function, ...]) -> ToolPlan:
-    kind = one_of("tool_choice.type", choice.type, ("function", "allowed_tools"))
-    if kind == "allowed_tools":
-        if choice.allowed_tools is None:
-            raise BadRequest("tool_choice.allowed_tools is required", param="tool_choice.allowed_tools")
-        return _allowed(choice.allowed_tools, functions)
-    if choice.function is None:
-        raise BadRequest("tool_choice.function is required", param="tool_choice.function")
-    return ToolPlan("forced", (_named(choice.function.name, functions, "tool_choice.function.name"),))
-
-
 def _allowed(allowed: AllowedTools, functions: tuple[Function, ...]) -> ToolPlan:
-    mode = one_of("tool_choice.allowed_tools.mode", allowed.mode, ("auto", "required"))
     param = "tool_choice.allowed_tools.tools"
-    names = [tool.function.name for tool in allowed.tools if tool.function is not None]
-    if not names:
-        raise BadRequest(f"{param} names no function", param=param)
-    return _by_mode(mode, tuple(_named(name, functions, param) for name in names))
+    named = tuple(_named(tool.function.name, functions, param) for tool in allowed.tools)
+    return _by_mode(allowed.mode, named)
 
 
 def _named(name: str, functions: tuple[Function, ...], param: str) -> Function:
@@ -110,9 +96,6 @@ def _functions(tools: list[Tool] | None) -> list[Function]:
     functions: list[Function] = []
     for place, tool in enumerate(tools or ()):
         param = f"tools[{place}]"
-        one_of(f"{param}.type", tool.type, ("function",))
-        if tool.function is None:
-            raise BadRequest(f"{param}.function is required", param=f"{param}.function")
         parameters = tool.function.parameters or {}
         if parameters.get("type", "object") != "object":
             raise BadRequest(

@@ -1,6 +1,6 @@
 """What a call consumed."""
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Usage(Struct, kw_only=True):
@@ -8,6 +8,18 @@ class Usage(Struct, kw_only=True):
 
     prompt_tokens: int
     total_tokens: int
+
+
+class PromptTokensDetails(Struct, kw_only=True):
+    cached_tokens: int
+    """Tokens of the prompt that an earlier call had left in the engine's cache."""
+
+
+class GenerationUsage(Usage, kw_only=True):
+    """What text generation adds: `total_tokens` are both."""
+
+    completion_tokens: int
+    prompt_tokens_details: PromptTokensDetails | UnsetType | None = UNSET
 
 
 class BilledUnits(Struct, kw_only=True, omit_defaults=True):
