@@ -3,6 +3,7 @@
 Names and configuration as in Hugging Face transformers 5 (models/modernbert), with those of version 4's files.
 """
 
+from moorage.errors import ModelError
 from moorage.runtimes.onnx.graph.checkpoint import Checkpoint
 from moorage.runtimes.onnx.graph.config import Config
 from moorage.runtimes.onnx.graph.encoder import Encoder, head_width
@@ -54,6 +55,8 @@ def _kinds(config: Config) -> tuple[str, ...]:
     """The kind of each layer: as listed, or every n-th sees the whole text."""
     listed = config.texts("layer_types", _GLOBAL, _LOCAL)
     count = config.count("num_hidden_layers")
+    if listed and len(listed) < count:
+        raise ModelError(f"config.json has {len(listed)} layer_types for {count} layers")
     if listed:
         return listed[:count]
     every = config.count("global_attn_every_n_layers", default=3)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moorage.errors import ModelError
 from moorage.runtimes.onnx.graph.layers import Inputs, Layers
 from moorage.runtimes.onnx.graph.nodes import CONTRIB, FLOAT, Value
 
@@ -22,8 +23,10 @@ class Rotation:
 
 
 def rotation(layers: Layers, inputs: Inputs, *, head: int, theta: float) -> Rotation:
-    """For heads of an even width. The angles are computed with every call: they cost next to nothing, and no length
-    is fixed."""
+    """For heads of so many numbers. The angles are computed with every call: they cost next to nothing, and no length
+    is fixed. Raises ModelError for an odd width, of which there are no halves."""
+    if head % 2:
+        raise ModelError(f"config.json gives a head {head} numbers; rotary positions need an even number of them")
     nodes = layers.nodes
     speeds = 1.0 / theta ** (np.arange(0, head, 2, dtype=np.float32) / np.float32(head))
     places = nodes.add("Unsqueeze", nodes.add("Cast", layers.positions(inputs), to=FLOAT), nodes.constant([1]))
