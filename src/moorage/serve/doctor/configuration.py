@@ -1,0 +1,199 @@
+"""The configuration: is it valid, are its models' files here, can an engine run them, do all fit into memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from moorage.core.memory import estimate
+from moorage.core.ports import LaunchOrder
+from moorage.core.text import human
+from moorage.errors import MoorageError
+from moorage.serve.doctor.bounded import together
+from moorage.serve.doctor.findings import Finding, Scope
+from moorage.worker.machine import machine
+
+if TYPE_CHECKING:
+    from moorage.config.load import Loaded
+    from moorage.config.model import ModelSpec
+    from moorage.models.store import Entry
+    from moorage.wire.control import Machine
+
+MEMORY_SHARE = 0.9
+"""Of the machine's memory that models may take, as engines count."""
+CONTEXT_TOKENS = 2048
+STEP_TOKENS = 256
+
+
+def examine(scope: Scope) -> Iterator[Finding]:
+    from moorage.config.tree import access_problem
+
+    try:
+        loaded = scope.configuration.result()
+    except (MoorageError, OSError) as error:
+        yield from refused(str(error))
+        return
+    count = len(loaded.config.models.local)
+    yield Finding(
+        id="configuration.file",
+        level="ok",
+        what=str(loaded.path or "no configuration file"),
+        detail=f"{'valid' if loaded.path else 'built-in values'}, {count} model{'' if count == 1 else 's'}",
+        facts={"path": str(loaded.path) if loaded.path else None, "models": count},
+    )
+    for number, warning in enumerate(loaded.warnings, start=1):
+        yield Finding(id="configuration.warning", level="warning", what=warning, subject=str(number))
+    if problem := access_problem(loaded.config):
+        yield Finding(
+            id="configuration.access",
+            level="problem",
+            what="open to strangers",
+            detail=problem,
+            fix="export MOORAGE_API_KEY=$(openssl rand -hex 24)",
+        )
+    yield from _models(loaded, scope)
+
+
+def refused(message: str) -> Iterator[Finding]:
+    """A finding a problem of the configuration: the loader tells all at once, a line each."""
+    lines = message.splitlines()
+    listed = [line.strip() for line in lines[1:]] if len(lines) > 1 and lines[0].endswith(":") else [message]
+    for number, line in enumerate(listed, start=1):
+        yield Finding(
+            id="configuration.file",
+            level="problem",
+            what="not valid",
+            detail=line,
+            fix="correct it, then: moorage config check" if number == len(listed) else "",
+            subject=str(number) if len(listed) > 1 else "",
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A model as far as it shows without loading it."""
+
+    finding: Finding
+    need_bytes: int | None = None
+    """What all its replicas take, where its files are here."""
+
+
+def _models(loaded: "Loaded", scope: Scope) -> Iterator[Finding]:
+    from moorage.models.store import ModelStore
+
+    assert loaded.config.cache_dir is not None
+    specs = loaded.config.models.local
+    if not specs:
+        return
+    here = machine()
+    try:
+        entries = {entry.source: entry for entry in ModelStore(loaded.config.cache_dir).list()}
+    except OSError:  # which `disk` and `models` tell
+        entries = {}
+    jobs = [partial(look, spec, entries, here) for spec in specs]
+    needs: list[int] = []
+    for spec, seen in zip(specs, together(jobs, scope.patience_s), strict=True):
+        if seen is None:
+            detail = "its files gave no answer in time; a network drive that is away?"
+            yield Finding(id="configuration.model", level="warning", what=spec.name, detail=detail, subject=spec.name)
+            continue
+        yield seen.finding
+        if seen.need_bytes is not None:
+            needs.append(seen.need_bytes)
+    if needs:
+        yield together_in_memory(sum(needs), here.memory_bytes, psutil.virtual_memory().available)
+
+
+def look(spec: "ModelSpec", entries: "dict[str, Entry]", here: "Machine") -> Seen:
+    """Files, engine and options of one model, as a worker would find them."""
+    from moorage.engines.choose import choose
+    from moorage.models.files import facts as facts_of
+    from moorage.models.source import FileSource, parse
+
+    try:
+        source = parse(spec.source)
+        if isinstance(source, FileSource):
+            path = source.path
+        elif entry := entries.get(str(source)):
+            path = entry.path
+            if not entry.complete:
+                return _not_here(spec, f"half fetched, {human(entry.size_bytes)} are here")
+        else:
+            return _not_here(spec, "not fetched yet")
+        facts = facts_of(path)
+        choice = choose(spec, facts, here)
+        choice.engine.launch(
+            LaunchOrder(replica=spec.name, model=spec, facts=facts, machine=here, socket="/run/doctor.sock", token="")
+        )
+    except (MoorageError, OSError) as error:
+        return Seen(_impossible(spec, error))
+    need = estimate(facts, context_tokens=CONTEXT_TOKENS, step_tokens=STEP_TOKENS).total_bytes * spec.replicas
+    told: dict[str, Any] = {
+        "path": str(path),
+        "task": facts.task,
+        "engine": choice.engine.name,
+        "size_bytes": facts.size_bytes,
+        "memory_bytes": need,
+    }
+    times = f" for {spec.replicas} replicas" if spec.replicas > 1 else ""
+    detail = f"{facts.task} on {choice.engine.name}, about {human(need)} of memory{times}"
+    return Seen(
+        Finding(id="configuration.model", level="ok", what=spec.name, detail=detail, subject=spec.name, facts=told),
+        need,
+    )
+
+
+def _not_here(spec: "ModelSpec", how: str) -> Seen:
+    pin = f" --sha256 {spec.sha256}" if spec.sha256 else ""
+    return Seen(
+        Finding(
+            id="configuration.model",
+            level="note",
+            what=spec.name,
+            detail=f"{how}; the first start does it",
+            fix=f"moorage models pull '{spec.source}'{pin}",
+            subject=spec.name,
+            facts={"source": spec.source},
+        )
+    )
+
+
+def _impossible(spec: "ModelSpec", error: Exception) -> Finding:
+    message = error.message if isinstance(error, MoorageError) else str(error)
+    return Finding(
+        id="configuration.model",
+        level="problem",
+        what=spec.name,
+        detail=message,
+        fix=f"correct models.local, {spec.name}" if not Path(spec.source).is_file() else "",
+        subject=spec.name,
+        facts={"source": spec.source},
+    )
+
+
+def together_in_memory(need: int, usable: int, available: int) -> Finding:
+    """In bytes: what the models take together, what they may take, what is free at this moment."""
+    facts = {"need_bytes": need, "usable_bytes": usable, "available_bytes": available}
+    what = f"about {human(need)} for all models"
+    if need > usable * MEMORY_SHARE:
+        return Finding(
+            id="configuration.memory",
+            level="problem",
+            what=what,
+            detail=f"this machine has {human(usable)}",
+            fix="fewer replicas, smaller or more strongly quantised models, or options.max_model_len",
+            facts=facts,
+        )
+    if need > available:
+        return Finding(
+            id="configuration.memory",
+            level="warning",
+            what=what,
+            detail=f"{human(available)} are free now; a Moorage that runs already may hold the rest",
+            fix="ps aux --sort -rss | head",
+            facts=facts,
+        )
+    return Finding(id="configuration.memory", level="ok", what=what, detail=f"{human(available)} are free", facts=facts)
