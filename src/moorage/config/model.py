@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from moorage.config.address import Host, Port
+from moorage.config.marks import Restart
 from moorage.config.units import Duration, Unfit
 from moorage.wire.names import Task
 
@@ -67,10 +69,20 @@ class ModelSpec(Section):
     """Upper bound of a reply, written into calls that name none; larger wishes are refused."""
     queue_size: Annotated[int, Field(ge=0)] | None = None
     """Calls that may wait for this model per gateway process; default is workers.queue_size."""
+    port: Annotated[Port | None, Restart()] = None
+    """A further port that serves this model alone, with the same routes and keys; 0 takes a free one."""
+    host: Annotated[Host | None, Restart()] = None
+    """Address of that port; default is server.host."""
     start_timeout: Duration = 600.0
     """How long an engine may take to become ready before the start counts as failed."""
     options: EngineOptions = EngineOptions()
     """Settings of the engine."""
+
+    @model_validator(mode="after")
+    def _host_of_a_port(self) -> Self:
+        if self.host is not None and self.port is None:
+            raise ValueError("host is the address of a port of the model's own: set port too, or leave host out")
+        return self
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:

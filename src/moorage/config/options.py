@@ -7,24 +7,13 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from moorage.config.marks import Restart, SecondSpelling
 from moorage.config.model import Section
 
 ENVIRONMENT_PREFIX = "MOORAGE_"
 
 Path = tuple[str | int, ...]
 """The way to a value: keys, and positions in lists."""
-
-
-@dataclass(frozen=True)
-class Restart:
-    """Marks an option that is read once, at start: a reload that changes it is refused."""
-
-
-@dataclass(frozen=True)
-class SecondSpelling:
-    """Marks an option that is another name for one of the same section's parent."""
-
-    of: str
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from moorage.config.model import ModelSpec
 from moorage.config.options import options
-from moorage.config.tree import Config, access_problem
+from moorage.config.tree import Config, access_problem, listeners
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def compare(old: Config, new: Config) -> Reload:
             continue
         if _value(old, option.path) != _value(new, option.path):
             (needs_restart if option.restart else settings).append(option.name)
+    needs_restart += _moved_ports(old, new)
     return Reload(
         added=tuple(model for name, model in after.items() if name not in before),
         removed=tuple(model for name, model in before.items() if name not in after),
@@ -60,6 +61,15 @@ def compare(old: Config, new: Config) -> Reload:
         needs_restart=tuple(needs_restart),
         access=access_problem(new),
     )
+
+
+def _moved_ports(old: Config, new: Config) -> list[str]:
+    """The ports of single models that come, go or move: sockets are bound once, at start."""
+    before, after = ({one.model: one for one in listeners(config) if one.model} for config in (old, new))
+    places = {name: (one.host, one.port) for name, one in after.items()}
+    moved = [name for name, one in before.items() if places.get(name) != (one.host, one.port)]
+    moved += [name for name in after if name not in before]
+    return [f"the port of model {name!r}" for name in moved]
 
 
 def _value(config: Config, path: tuple[str, ...]) -> Any:

@@ -2,16 +2,17 @@
 JSON schema and the reference come from this declaration.
 """
 
-import ipaddress
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from moorage.config.address import Host, Port, is_loopback, overlap
 from moorage.config.defaults import DEFAULT_MODEL
+from moorage.config.marks import Restart, SecondSpelling
 from moorage.config.model import ModelSpec, Section
-from moorage.config.options import Restart, SecondSpelling
 from moorage.config.plain import is_list, is_section
 from moorage.config.units import Duration, Size, Unfit, seconds, size_bytes
 
@@ -35,14 +36,6 @@ def _sendable(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _bindable(host: str) -> str:
-    host = host.removeprefix("[").removesuffix("]") if ":" in host else host
-    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
-        raise Unfit(host, "a host; write an address or a name, like 127.0.0.1, ::1, 0.0.0.0 or localhost")
-    return host
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
 Timeout = Annotated[Duration, BeforeValidator(_positive)]
 Place = Annotated[Path, AfterValidator(_whole)]
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
@@ -68,7 +61,7 @@ def _only_entrance(value: Any) -> Any:
 class Server(Section):
     """The public entrance: where it listens, how long it waits, how much it takes."""
 
-    host: Annotated[str, AfterValidator(_bindable), Restart()] = "127.0.0.1"
+    host: Annotated[Host, Restart()] = "127.0.0.1"
     """Address to listen on. Anything beyond loopback wants auth.keys or auth.allow_anonymous."""
     port: Annotated[Port, Restart()] = 8000
     """Port to listen on; 0 takes a free one."""
@@ -88,13 +81,15 @@ class Server(Section):
     header_timeout: Annotated[Timeout, Restart()] = 10.0
     """How long a client may take to send a request's header."""
     body_timeout: Annotated[Timeout, Restart()] = 60.0
-    """How long a client may take to send a request's body."""
+    """Longest silence within a request's body, and how long the body may take besides one second for each 16 KiB."""
     idle_timeout: Annotated[Timeout, Restart()] = 75.0
     """How long a connection may stay open between requests (keep-alive)."""
     drain_timeout: Annotated[Duration, Restart()] = 30.0
     """How long calls under way may take to finish when the server is told to stop."""
     max_request_size: Size = 10 * 1024**2
     """Largest request body taken."""
+    max_upload_size: Size = 200 * 1024**2
+    """Largest body of a request that brings a file, such as a recording."""
     max_header_size: Annotated[Size, Field(ge=1024), Restart()] = 64 * 1024
     """Largest request header taken, all fields together."""
 
@@ -262,22 +257,51 @@ class Config(Section):
     state_dir: Annotated[Place | None, Restart()] = None
     """Where the server keeps what it must remember. Null: $XDG_STATE_HOME/moorage or ~/.local/state/moorage."""
 
+    @model_validator(mode="after")
+    def _one_listener_per_port(self) -> Self:
+        known: list[Listener] = []
+        for one in listeners(self):
+            for other in known:
+                if one.port and one.port == other.port and overlap(one.host, other.host):
+                    raise ValueError(f"{one.option}.port and {other.option}.port are both {one.port}; change one")
+            known.append(one)
+        return self
 
-def is_loopback(host: str) -> bool:
-    """Whether a listener on `host` can only be reached from this machine. A name other than localhost counts as no."""
-    try:
-        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+
+@dataclass(frozen=True)
+class Listener:
+    """A port clients may call."""
+
+    option: str
+    """Where the configuration says it: `server`, or `models.local[0]`."""
+    host: str
+    port: int
+    model: str = ""
+    """The name of the only model it serves, empty for all."""
+
+
+def listeners(config: Config) -> tuple[Listener, ...]:
+    """The main port, and those of single models."""
+    server = config.server
+    return (
+        Listener("server", server.host, server.port),
+        *(
+            Listener(f"models.local[{position}]", model.host or server.host, model.port, model.name)
+            for position, model in enumerate(config.models.local)
+            if model.port is not None
+        ),
+    )
 
 
 def access_problem(config: Config) -> str | None:
     """Why this configuration leaves the server open to strangers, and what to do about it; None when it does not."""
-    if is_loopback(config.server.host) or config.auth.keys or config.auth.allow_anonymous:
+    if config.auth.keys or config.auth.allow_anonymous:
         return None
-    return (
-        f"server.host is {config.server.host!r}, which others can reach, and there is no key: set auth.keys or "
-        "MOORAGE_API_KEY, or say auth.allow_anonymous: true if everyone who can reach the port may use it"
-    )
+    for listener in listeners(config):
+        if not is_loopback(listener.host):
+            return (
+                f"{listener.option}.host is {listener.host!r}, which others can reach, and there is no key: set "
+                "auth.keys or MOORAGE_API_KEY, or say auth.allow_anonymous: true if everyone who can reach the port "
+                "may use it"
+            )
+    return None

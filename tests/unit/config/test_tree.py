@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from moorage.config.address import is_loopback
 from moorage.config.options import options
 from moorage.config.places import default_cache_dir, default_state_dir
-from moorage.config.tree import ApiKey, Auth, Config, Server, access_problem, is_loopback
+from moorage.config.tree import ApiKey, Auth, Config, Server, access_problem
 from moorage.errors import ConfigError
 
 
