@@ -10,9 +10,11 @@
     │   ├── RequestTimeout 408    the client sent too slowly
     │   ├── Conflict 409
     │   ├── TooLarge 413
+    │   ├── UnsupportedType 415   a body of another kind than the route takes
     │   └── HeadersTooLarge 431
     ├── Unavailable 503           right call, wrong moment: carries Retry-After
     │   ├── Overloaded            the queue is full
+    │   ├── NoRoom                the disk is full
     │   └── NotReady              no replica of the model is ready
     ├── UpstreamError 502         the engine or provider failed or answered nonsense
     │   ├── UpstreamUnreachable   could not connect
@@ -109,6 +111,11 @@ class TooLarge(BadRequest):
     code = "request_too_large"
 
 
+class UnsupportedType(BadRequest):
+    status = 415
+    code = "unsupported_media_type"
+
+
 class HeadersTooLarge(BadRequest):
     status = 431
     code = "headers_too_large"
@@ -122,6 +129,10 @@ class Unavailable(MoorageError):
 
 class Overloaded(Unavailable):
     code = "overloaded"
+
+
+class NoRoom(Unavailable):
+    code = "no_room"
 
 
 class NotReady(Unavailable):

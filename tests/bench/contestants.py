@@ -17,7 +17,7 @@ import msgspec
 
 from moorage.http.unix import bind_unix
 from moorage.serve.listening import bind, url_of
-from moorage.wire.launch import GatewayLaunch
+from moorage.wire.launch import GatewayLaunch, Listener
 from tests.bench import backend
 
 START_S = 10.0
@@ -153,10 +153,10 @@ def moorage(bed: Bed) -> Contestant:
     process = _spawn(argv, [listener], stdin=subprocess.PIPE)
     contestant = Contestant("moorage", url_of(listener), [process, tables])
     launch = GatewayLaunch(
-        index=0, processes=1, listen_fds=(listener.fileno(),), controller=f"unix:{table}", token=token,
-        socket_dir=str(bed.folder), table_copy=None, header_timeout_s=10.0, body_timeout_s=60.0, idle_timeout_s=75.0,
-        header_bytes=64 * 1024, drain_timeout_s=2.0, metrics=True, log_style="json", log_level="warning",
-        log_file="/dev/null",
+        index=0, processes=1, listeners=(Listener(fd=listener.fileno()),), controller=f"unix:{table}", token=token,
+        socket_dir=str(bed.folder), spool_dir=str(bed.folder), table_copy=None, header_timeout_s=10.0,
+        body_timeout_s=60.0, idle_timeout_s=75.0, header_bytes=64 * 1024, drain_timeout_s=2.0, metrics=True,
+        log_style="json", log_level="warning", log_file="/dev/null",
     )  # fmt: skip
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(launch) + b"\n")

@@ -156,8 +156,8 @@ def reason(target: Row, now: float) -> str:
 
 
 def machinery(seen: Row) -> list[str]:
-    """Workers and gateways, a line each."""
-    lines: list[str] = []
+    """Ports of single models, workers and gateways, a line each."""
+    lines = [f"model {model['id']}: also at {model['url']}" for model in seen.get("models", []) if model.get("url")]
     for worker in seen.get("workers", []):
         machine = f"{worker['cores']} cores, {human(worker['memory_bytes'])}"
         lines.append(f"worker {worker['id']}: {worker['state']}, {machine}, heard {age(worker['seen_s'])} ago")

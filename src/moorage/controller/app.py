@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from starlette.applications import Starlette
@@ -33,6 +33,8 @@ class ControllerSettings:
     """What they must show, and what workers want to be shown on their own API."""
     pepper: str
     """Secret under which API keys are digested, hexadecimal."""
+    model_urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Where clients reach models that have a port of their own."""
 
 
 class Controller:
@@ -56,6 +58,10 @@ class Controller:
     @property
     def token(self) -> str:
         return self._settings.token
+
+    @property
+    def model_urls(self) -> Mapping[str, str]:
+        return self._settings.model_urls
 
     def configure(self, config: Config) -> None:
         """Take over a whole configuration at once."""
@@ -124,5 +130,6 @@ def table_settings(config: Config) -> Settings:
         total_timeout_s=server.total_timeout,
         queue_timeout_s=server.queue_timeout,
         max_request_bytes=server.max_request_size,
+        max_upload_bytes=server.max_upload_size,
         anonymous=not config.auth.keys,
     )

@@ -1,4 +1,4 @@
-"""A gateway: composes its rooms, and finds the hot routes before any router is asked."""
+"""A gateway: composes its rooms."""
 
 import asyncio
 import os
@@ -7,20 +7,15 @@ import time
 from pathlib import Path
 
 import structlog
-from starlette.types import Message, Receive, Scope, Send
 
-from moorage.errors import MethodNotAllowed
-from moorage.gateway.exchange import Exchange
+from moorage.gateway.entrance import Entrance
 from moorage.gateway.forward import Forward
 from moorage.gateway.peers import Peers, private_app
 from moorage.gateway.pipeline import Pipeline
 from moorage.gateway.protocol import Limits, bounded
 from moorage.gateway.queue import Door, Doors
-from moorage.gateway.routes import Routes
 from moorage.gateway.seats import Seats
 from moorage.gateway.settle import Settler
-from moorage.gateway.surfaces.invocations import INVOCATIONS
-from moorage.gateway.surfaces.openai import SURFACES
 from moorage.gateway.table import Table, TableFollower
 from moorage.http.client import Client
 from moorage.http.server import Server
@@ -32,7 +27,6 @@ from moorage.wire.launch import GatewayLaunch, private_socket, seats_page
 log = structlog.get_logger("gateway")
 
 TABLE_WAIT_S = 3.0
-HOT = SURFACES | {"/invocations": INVOCATIONS}
 
 
 class Gateway:
@@ -55,10 +49,9 @@ class Gateway:
         seats = Seats(launch.index, launch.processes, shared)
         self._doors = Doors(self.table, seats, self._bind_door)
         self._settler = Settler(self.metrics, self._lines)
-        self._pipeline = Pipeline(self.table, self._doors, self._client, self._settler)
-        forward = Forward(self.table, self._client, launch.controller, launch.token)
-        peers = Peers(self._client, launch.socket_dir, launch.processes)
-        self._routes = Routes(self.table, peers, forward, metrics=launch.metrics).app()
+        self._pipeline = Pipeline(self.table, self._doors, self._client, self._settler, launch.spool_dir)
+        self._forward = Forward(self.table, self._client, launch.controller, launch.token)
+        self._peers = Peers(self._client, launch.socket_dir, launch.processes)
         self._bind_gauges()
         self._servers: list[Server] = []
 
@@ -71,11 +64,10 @@ class Gateway:
         launch = self._launch
         limits = Limits(launch.header_timeout_s, launch.body_timeout_s, launch.header_bytes)
         private = private_app(self.metrics, lambda: self.in_flight)
-        listeners = [socket.socket(fileno=fd) for fd in launch.listen_fds]
-        self._servers = [
-            Server(private, [bind_unix(private_socket(launch.socket_dir, launch.index))]),
-            Server(self, listeners, protocol=bounded(limits), idle_timeout_s=launch.idle_timeout_s),
-        ]
+        self._servers = [Server(private, [bind_unix(private_socket(launch.socket_dir, launch.index))])]
+        for listener in launch.listeners:
+            app, sockets = self._entrance(listener.model), [socket.socket(fileno=listener.fd)]
+            self._servers.append(Server(app, sockets, protocol=bounded(limits), idle_timeout_s=launch.idle_timeout_s))
         for server in self._servers:
             await server.start()
 
@@ -97,16 +89,9 @@ class Gateway:
         """Write the request lines that are waiting."""
         self._lines.flush()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send)
-        surface = HOT.get(scope["path"])
-        if surface is None:
-            scope["moorage.exchange"] = exchange
-            await self._routes(scope, receive, _with_request_id(exchange, send))
-        elif scope["method"] == "POST":
-            await self._pipeline.run(surface, exchange)
-        else:
-            await exchange.fail(MethodNotAllowed(f"{scope['method']} {scope['path']} is not possible; use POST"))
+    def _entrance(self, model: str) -> Entrance:
+        metrics = self._launch.metrics
+        return Entrance(model, self.table, self._pipeline, self._peers, self._forward, metrics=metrics)
 
     def _table_changed(self) -> None:
         self._doors.pump()
@@ -117,14 +102,3 @@ class Gateway:
     def _bind_gauges(self) -> None:
         self.metrics.in_flight.set_function(lambda: self.in_flight)
         self.metrics.table_age.set_function(lambda: time.time() - (self._follower.updated_at or time.time()))
-
-
-def _with_request_id(exchange: Exchange, send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = message.setdefault("headers", [])
-            if not any(name == b"x-request-id" for name, _ in headers):
-                headers.append((b"x-request-id", exchange.id.encode()))
-        await send(message)
-
-    return sending

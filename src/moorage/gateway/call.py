@@ -1,12 +1,12 @@
 """A call on its way: what was asked, by whom, and what became of it."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
-from msgspec import Struct
-
-from moorage.wire.body import Fields
+from moorage.gateway.usage import Usage
+from moorage.http.upload import Upload
 from moorage.wire.names import Task
 from moorage.wire.table import ModelRow, TargetRow
 
@@ -18,20 +18,28 @@ prefill lasts until the reply's first byte, so a call that does not stream never
 Outcome = Literal["ok", "error", "cancelled", "broken"]
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class Surface:
     """An inference route: what it is called, which tasks it is for, and how it differs from the others."""
 
     name: str
+    """In metrics and logs: the routes of one name differ only in their path."""
     path: str
-    """Where engines serve it."""
+    """Where clients call it, and where engines serve it."""
     tasks: tuple[Task, ...]
     streams: bool = False
+    """A call may ask for a stream with `stream`."""
+    generates: bool = False
+    """Its streams carry a token an event, tell their usage to who asks with `stream_options`, and can be folded."""
+    form: bool = False
+    """Its calls come as multipart/form-data with a file, and its replies may be text that is no JSON."""
     bound: str | None = None
     """The field by which the engine is told the longest reply, where the surface has one."""
     bounds: tuple[str, ...] = ()
     """All fields by which a client may have said it."""
-    needs_model: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +49,25 @@ class Principal:
     name: str
 
 
-class Usage(Struct, frozen=True):
-    """OpenAI's usage block, as far as we read it."""
-
-    class Details(Struct, frozen=True):
-        cached_tokens: int | None = None
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: Details | None = None
+class Body(Protocol):
+    """What a client sent, as far as the way of its call depends on it. Engines judge the rest."""
 
     @property
-    def cached_tokens(self) -> int:
-        return (self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0
+    def names(self) -> Collection[str]:
+        """Of its fields."""
+        ...
+
+    def read(self, name: str, kind: type[T], default: T) -> T:
+        """One field by type; `default` where it is missing. Raises BadRequest naming the field."""
+        ...
+
+    def for_target(self, call: "Call", model: ModelRow, target: TargetRow) -> bytes | Upload:
+        """What one engine is sent: the body as it came, but for the named edits."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds. Idempotent."""
+        ...
 
 
 @dataclass(slots=True)
@@ -67,7 +81,6 @@ class Call:
     model: ModelRow | None = None
     asked: str = ""
     """The model's name as the client wrote it; replies carry it."""
-    fields: Fields = field(default_factory=Fields)
     stream: bool = False
     wants_usage: bool = False
     phase: Phase = "reading"

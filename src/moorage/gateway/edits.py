@@ -1,7 +1,7 @@
-"""The named edits: the only changes a body suffers on its way to an engine."""
+"""The named edits: the only changes a JSON body suffers on its way to an engine."""
 
 from moorage.errors import BadRequest
-from moorage.gateway.call import Call
+from moorage.gateway.call import Body, Call
 from moorage.wire import body
 from moorage.wire.body import Fields
 from moorage.wire.table import ModelRow, TargetRow
@@ -19,12 +19,12 @@ PRIVATE_FIELDS = frozenset(
 """Fields that speak to one engine's inside. They never pass."""
 
 
-def check_bound(call: Call, model: ModelRow) -> None:
+def check_bound(call: Call, content: Body, model: ModelRow) -> None:
     """Refuse a wish for a longer reply than the model's max_output_tokens."""
     if model.max_output_tokens is None:
         return
     for name in call.surface.bounds:
-        asked = body.read(call.fields, name, int, 0)
+        asked = content.read(name, int, 0)
         if asked > model.max_output_tokens:
             raise BadRequest(
                 f"{name} is {asked}, but replies of {model.id!r} end at {model.max_output_tokens} tokens", param=name
@@ -33,19 +33,19 @@ def check_bound(call: Call, model: ModelRow) -> None:
 
 def folds(call: Call, target: TargetRow) -> bool:
     """Whether the engine is asked for a stream although the client did not: some stop nothing else when it leaves."""
-    return call.surface.streams and not call.stream and not target.cancels_unary
+    return call.surface.generates and not call.stream and not target.cancels_unary
 
 
-def for_target(call: Call, model: ModelRow, target: TargetRow) -> bytes:
+def for_target(asked: Fields, call: Call, model: ModelRow, target: TargetRow) -> bytes:
     """The body for one engine."""
-    fields: Fields = {name: raw for name, raw in call.fields.items() if name not in PRIVATE_FIELDS}
+    fields: Fields = {name: raw for name, raw in asked.items() if name not in PRIVATE_FIELDS}
     if not target.echoes_model:
         fields["model"] = body.value(target.served_name)
     elif "model" not in fields:
         fields["model"] = body.value(call.asked)
     if folds(call, target):
         fields["stream"] = body.value(True)
-    if (call.stream and not call.wants_usage) or folds(call, target):
+    if call.surface.generates and ((call.stream and not call.wants_usage) or folds(call, target)):
         options = body.read(fields, "stream_options", dict[str, object], {})
         fields["stream_options"] = body.value({**options, "include_usage": True})
     bound, bounds = call.surface.bound, call.surface.bounds

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Protocol
 
@@ -75,25 +75,44 @@ class Exchange:
 
     async def read(self, limit_bytes: int) -> bytes:
         """The whole body. Raises TooLarge beyond the limit, ClientLeft when the client goes before it is complete."""
-        declared = self.header(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
-            raise _too_large(limit_bytes)
-        if (self.header(b"content-encoding") or "identity").lower() != "identity":
-            raise BadRequest("compressed request bodies are not accepted; send the JSON as it is")
+        self.expect(limit_bytes, "server.max_request_size")
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body"):
             body = message.get("body", b"")
             if len(body) > limit_bytes:
-                raise _too_large(limit_bytes)
+                raise too_large(limit_bytes, "server.max_request_size")
             return body
         pieces = bytearray()
         while message["type"] == "http.request":
             pieces += message.get("body", b"")
             if len(pieces) > limit_bytes:
-                raise _too_large(limit_bytes)
+                raise too_large(limit_bytes, "server.max_request_size")
             if not message.get("more_body"):
                 return bytes(pieces)
             message = await self._receive()
+        self.left = True
+        raise ClientLeft
+
+    def expect(self, limit_bytes: int, setting: str) -> None:
+        """Refuse a body by what its headers say: one that is announced as too large, or comes compressed."""
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
+            raise too_large(limit_bytes, setting)
+        if (self.header(b"content-encoding") or "identity").lower() != "identity":
+            raise BadRequest("compressed request bodies are not accepted; send the body as it is")
+
+    async def pieces(self, limit_bytes: int, setting: str) -> AsyncGenerator[bytes]:
+        """The body as it comes. Raises what `read` raises."""
+        self.expect(limit_bytes, setting)
+        received = 0
+        while (message := await self._receive())["type"] == "http.request":
+            piece = message.get("body", b"")
+            received += len(piece)
+            if received > limit_bytes:
+                raise too_large(limit_bytes, setting)
+            yield piece
+            if not message.get("more_body"):
+                return
         self.left = True
         raise ClientLeft
 
@@ -176,5 +195,5 @@ def _headers(error: MoorageError) -> Headers:
     return [(name.encode(), value.encode()) for name, value in error.headers().items()]
 
 
-def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge(f"the request body is larger than {limit_bytes} bytes (server.max_request_size)")
+def too_large(limit_bytes: int, setting: str) -> TooLarge:
+    return TooLarge(f"the request body is larger than {limit_bytes} bytes ({setting})")

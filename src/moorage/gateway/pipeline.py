@@ -17,7 +17,9 @@ from moorage.errors import (
     UpstreamUnreachable,
 )
 from moorage.gateway import edits
-from moorage.gateway.call import Call, Surface
+from moorage.gateway.bodies.form import FormBody
+from moorage.gateway.bodies.json import JsonBody
+from moorage.gateway.call import Body, Call, Surface
 from moorage.gateway.exchange import ClientLeft, Exchange
 from moorage.gateway.identify import identify
 from moorage.gateway.queue import Doors
@@ -27,8 +29,7 @@ from moorage.gateway.surfaces.invocations import INVOCATIONS, decide
 from moorage.gateway.table import Table
 from moorage.http.client import Client
 from moorage.http.deadline import Deadline
-from moorage.wire import body
-from moorage.wire.table import ModelRow
+from moorage.wire.table import ModelRow, Settings
 
 log = structlog.get_logger("gateway")
 
@@ -39,24 +40,29 @@ ATTEMPTS_MAX = 3
 class Pipeline:
     """Carries calls from a surface to an engine and back. One per gateway process."""
 
-    def __init__(self, table: Callable[[], Table], doors: Doors, client: Client, settler: Settler) -> None:
+    def __init__(
+        self, table: Callable[[], Table], doors: Doors, client: Client, settler: Settler, spool_dir: str
+    ) -> None:
+        """`spool_dir` holds uploads while they are on their way."""
         self._table = table
         self._doors = doors
         self._client = client
         self._settler = settler
+        self._spool_dir = spool_dir
 
-    async def run(self, surface: Surface, exchange: Exchange) -> None:
+    async def run(self, surface: Surface, exchange: Exchange, table: Table) -> None:
+        """`table` is what the listener shows: all models, or its own alone."""
         call = Call(surface, exchange.id)
-        table = self._table()
+        body: Body | None = None
         self._settler.begin(call)
         try:
             call.principal = identify(table.snapshot, exchange)
-            content = await exchange.read(table.settings.max_request_bytes)
-            model = read_call(call, table, content)
+            body = await self._receive(surface, exchange, table.settings)
+            model = read_call(call, body, table)
             async with exchange.connected(), Deadline(table.settings.total_timeout_s) as deadline:
                 what = "first token" if call.stream else "reply"
                 deadline.phase(what, table.settings.request_timeout_s, "server.request_timeout")
-                await self._deliver(call, model, table, exchange, deadline)
+                await self._deliver(call, body, model, table.settings, exchange, deadline)
         except ClientLeft:
             call.outcome = "cancelled"
         except MoorageError as error:
@@ -70,9 +76,18 @@ class Pipeline:
             await self._fail(call, exchange, InternalError(f"internal error; request id {call.id}"))
             call.error = type(error).__name__
         finally:
+            if body is not None:
+                body.close()
             self._settler.settle(call, exchange)
 
-    async def _deliver(self, call: Call, model: ModelRow, table: Table, exchange: Exchange, deadline: Deadline) -> None:
+    async def _receive(self, surface: Surface, exchange: Exchange, settings: Settings) -> Body:
+        if surface.form:
+            return await FormBody.receive(exchange, settings.max_upload_bytes, self._spool_dir)
+        return await JsonBody.receive(exchange, settings.max_request_bytes)
+
+    async def _deliver(
+        self, call: Call, body: Body, model: ModelRow, settings: Settings, exchange: Exchange, deadline: Deadline
+    ) -> None:
         """Try targets until one has begun to answer. The one retry loop: nothing is retried after the first byte."""
         door = self._doors[model.id]
         excluded: frozenset[TargetKey] = frozenset()
@@ -80,15 +95,15 @@ class Pipeline:
             call.phase = "queued"
             arrived_s = call.elapsed_s()
             try:
-                target = await door.enter(model, excluded, table.settings.queue_timeout_s)
+                target = await door.enter(model, excluded, settings.queue_timeout_s)
             finally:
                 call.queued_s += call.elapsed_s() - arrived_s
             call.target = target
             call.attempts += 1
             seated_s = call.elapsed_s()
             try:
-                content = edits.for_target(call, model, target)
-                await Relay(call, target, exchange, self._client, table.settings, deadline).run(content)
+                content = body.for_target(call, model, target)
+                await Relay(call, target, exchange, self._client, settings, deadline).run(content)
                 return
             except (UpstreamError, Unavailable) as error:
                 if exchange.started or call.attempts >= ATTEMPTS_MAX or not self._elsewhere(call, error, excluded):
@@ -117,27 +132,24 @@ class Pipeline:
         await exchange.fail(error)
 
 
-def read_call(call: Call, table: Table, content: bytes) -> ModelRow:
+def read_call(call: Call, body: Body, table: Table) -> ModelRow:
     """Read what the way of a call depends on. The engine judges the rest."""
-    call.fields = fields = body.parse(content)
+    call.asked = body.read("model", str, "")
+    model = table.model(call.asked) if call.asked else None
+    if call.surface is INVOCATIONS:
+        call.surface = decide(body.names, model.task if model else table.sole_task())
     surface = call.surface
-    if surface is INVOCATIONS:
-        call.surface = decide(fields)
-    needs_model, surface = surface.needs_model, call.surface
-    call.asked = body.read(fields, "model", str, "")
-    if call.asked:
-        model = table.model(call.asked)
-    elif needs_model or len(table.snapshot.models) != 1:
-        raise BadRequest("'model' is missing; GET /v1/models lists the names", param="model")
-    else:
-        model = next(iter(table.snapshot.models.values()))
+    if model is None:
+        model = table.sole(surface.tasks)
         call.asked = model.id
     call.model = model
     if model.task is not None and model.task not in surface.tasks:
         raise BadRequest(f"{model.id!r} is a model to {model.task}; it has no {surface.name}", param="model")
-    if surface.streams:
-        call.stream = body.read(fields, "stream", bool, False)
-        options = body.read(fields, "stream_options", dict[str, object], {})
-        call.wants_usage = options.get("include_usage") is True
-    edits.check_bound(call, model)
+    call.stream = surface.streams and body.read("stream", bool, False)
+    call.wants_usage = not surface.generates or _asks_for_usage(body)
+    edits.check_bound(call, body, model)
     return model
+
+
+def _asks_for_usage(body: Body) -> bool:
+    return body.read("stream_options", dict[str, object], {}).get("include_usage") is True

@@ -22,6 +22,8 @@ UNREAD_S = 10.0
 """How long a client may take to read the last of a reply before its connection is dropped."""
 LINGER_S = 2.0
 """How long a client that was refused may go on sending, to read why."""
+BODY_BYTES_PER_S = 16 * 1024
+"""A body that comes at least so fast may take longer than the body timeout: a large upload over a thin line."""
 _HOP = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -32,7 +34,8 @@ class Limits:
     header_timeout_s: float = 10.0
     """From a connection's start, or a request's first byte, to the end of its headers (server.header_timeout)."""
     body_timeout_s: float = 60.0
-    """From the end of the headers to the end of the body (server.body_timeout)."""
+    """Longest silence within a body, and from the headers' end to the body's besides the time that its bytes take at
+    BODY_BYTES_PER_S (server.body_timeout)."""
     header_bytes: int = 64 * 1024
     """Request line and headers together (server.max_header_size)."""
 
@@ -51,6 +54,9 @@ class Protocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._fruitless_bytes = 0
         """Bytes since anything came of them: the parser keeps an unfinished header, however long, to itself."""
+        self._body_bytes = 0
+        self._body_began = self._body_heard = 0.0
+        """When the headers ended, and when the last of the body came, in the loop's time."""
         self._silent = True
         """The client has never said a word."""
         self._refused = False
@@ -112,9 +118,13 @@ class Protocol(HttpToolsProtocol):
         if not self._refused and not self.parser.should_upgrade():
             super().on_headers_complete()
             self._reading = "body"
+            self._body_bytes = 0
+            self._body_began = self._body_heard = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._fruitless_bytes = 0
+        self._body_bytes += len(body)
+        self._body_heard = self.loop.time()
         if not self._refused:
             super().on_body(body)
 
@@ -126,6 +136,10 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._reading == "body" and not self._refused:
+            # Answered before it was whole: what still comes is read for a while, so that the answer is read.
+            self._disarm()
+            self._arm(self.limits.body_timeout_s)
         if self.transport.is_closing() and self.transport.get_write_buffer_size():
             self.loop.call_later(UNREAD_S, self.transport.abort)
 
@@ -202,9 +216,31 @@ class Protocol(HttpToolsProtocol):
         if self._silent:
             self.transport.close()
             return
-        limit_s = self.limits.header_timeout_s if self._reading == "headers" else self.limits.body_timeout_s
-        setting = "server.header_timeout" if self._reading == "headers" else "server.body_timeout"
-        self._refuse(RequestTimeout(f"the request's {self._reading} did not arrive within {limit_s:g} s ({setting})"))
+        if self._reading == "headers":
+            limit_s = self.limits.header_timeout_s
+            self._refuse(RequestTimeout(f"the headers did not arrive within {limit_s:g} s (server.header_timeout)"))
+            return
+        left_s, problem = self._patience()
+        if left_s > 0:
+            self._arm(left_s)
+        else:
+            self._refuse(RequestTimeout(problem))
+
+    def _patience(self) -> tuple[float, str]:
+        """How long the rest of a body is still waited for, and what to say then."""
+        limit_s, now = self.limits.body_timeout_s, self.loop.time()
+        if self.cycle.response_complete:
+            return 0.0, ""
+        if self.flow.read_paused:
+            return limit_s, ""  # it is we who do not read
+        silence_s = self._body_heard + limit_s - now
+        whole_s = self._body_began + limit_s + self._body_bytes / BODY_BYTES_PER_S - now
+        if silence_s < whole_s:
+            return silence_s, f"nothing more of the body arrived for {limit_s:g} s (server.body_timeout)"
+        return whole_s, (
+            f"the body did not arrive within {limit_s:g} s and the time it takes at {BODY_BYTES_PER_S // 1024} KiB/s "
+            "(server.body_timeout)"
+        )
 
     def _refuse(self, error: MoorageError) -> None:
         """Answer outside of ASGI and close: the request never became one, or will never be whole."""

@@ -25,8 +25,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Routes:
     """Handlers over what a gateway knows. /health, /ready, /ping and /version need no key: probes have none."""
 
-    def __init__(self, table: Callable[[], Table], peers: Peers, forward: "Forward", *, metrics: bool) -> None:
-        self._with_metrics = metrics
+    def __init__(
+        self,
+        table: Callable[[], Table],
+        peers: Peers,
+        forward: "Forward",
+        *,
+        metrics: Callable[[], Table] | None,
+    ) -> None:
+        """`table` is what the listener shows, `metrics` the table that /metrics tells of, None for no such route."""
+        self._measured = metrics
         self._table = table
         self._peers = peers
         self._forward = forward
@@ -42,7 +50,7 @@ class Routes:
                 Route("/ping", self._ping, methods=["GET", "POST"]),
                 Route("/version", self._version),
                 Route("/load", guarded(self._load)),
-                *([Route("/metrics", guarded(self._metrics))] if self._with_metrics else []),
+                *([Route("/metrics", guarded(self._metrics))] if self._measured else []),
                 Route("/api/v1/{rest:path}", self._forward, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ],
             exception_handlers=ERROR_HANDLERS,
@@ -89,7 +97,8 @@ class Routes:
         return Said(ServerLoad(server_load=await self._peers.in_flight()))
 
     async def _metrics(self, _: Request) -> Response:
-        text = await self._peers.metrics() + replicas.exposition(self._table().snapshot)
+        assert self._measured is not None
+        text = await self._peers.metrics() + replicas.exposition(self._measured().snapshot)
         return PlainTextResponse(text, media_type=exposition.TEXT)
 
 

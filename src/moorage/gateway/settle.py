@@ -28,7 +28,7 @@ class Settler:
         self.in_flight -= 1
         usage = call.usage
         elapsed_s = call.elapsed_s()
-        prompt = (usage and usage.prompt_tokens) or 0
+        prompt = usage.read_tokens if usage else 0
         completion, counted = _completion_tokens(call)
         status = 499 if call.outcome == "cancelled" else exchange.status
         self._metrics.observe(
@@ -72,9 +72,9 @@ def _completion_tokens(call: Call) -> tuple[int, bool]:
 
     What the engine says is checked against what was relayed: an event carries a token, seldom more, and a few events
     carry none (the opening and closing ones of each choice). No usage, or one that claims less than half of that, is
-    not believed.
+    not believed. An event of a surface that does not generate may carry anything: nothing is counted there.
     """
-    said = (call.usage and call.usage.completion_tokens) or 0
-    if call.usage is not None and call.chunks <= 2 * said + 16:
+    said = call.usage.written_tokens if call.usage else 0
+    if not call.surface.generates or (call.usage is not None and call.chunks <= 2 * said + 16):
         return said, False
     return call.chunks, call.chunks > 0

@@ -4,19 +4,20 @@ import asyncio
 import hmac
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from moorage.access.private import write_private
-from moorage.errors import ModelNotFound, MoorageError, UpstreamBroken
+from moorage.errors import BadRequest, ModelNotFound, MoorageError, UpstreamBroken
 from moorage.http.client import Client
 from moorage.http.ndjson import follow
 from moorage.wire import table as wire
+from moorage.wire.names import Task
 from moorage.wire.table import ModelRow, OutOfStep, Settings, Snapshot, TargetRow
 
 log = structlog.get_logger("gateway.table")
@@ -24,6 +25,10 @@ log = structlog.get_logger("gateway.table")
 SILENCE_S = 5.0
 """The controller sends at least a heartbeat a second; this long without one and the stream is opened anew."""
 SAVE_EVERY_S = 5.0
+ENCODERS: frozenset[Task] = frozenset({"embed", "classify", "rerank"})
+
+
+NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Table:
     by_name: dict[str, ModelRow]
     targets: dict[str, tuple[TargetRow, ...]]
     """By model id."""
+    only: str | None = None
+    """The id of the one model this view of the table shows."""
 
     @property
     def settings(self) -> Settings:
@@ -44,8 +51,40 @@ class Table:
         row = self.by_name.get(name)
         if row is not None:
             return row
-        known = ", ".join(repr(id) for id in sorted(self.snapshot.models)[:10]) or "none yet"
+        if self.only is not None:
+            raise ModelNotFound(f"there is no model {name!r} at this port: it serves {self.only!r}", param="model")
+        known = ", ".join(repr(id) for id in sorted(self.snapshot.models)[:NAMES_SHOWN]) or "none yet"
         raise ModelNotFound(f"there is no model {name!r} here; models: {known}", param="model")
+
+    def sole(self, tasks: Collection[Task]) -> ModelRow:
+        """The model of a call that names none: the only one for these tasks. Raises BadRequest, ModelNotFound.
+
+        One whose task is not known yet may be for any. A view of one model always means that one.
+        """
+        models = self.snapshot.models.values()
+        fits = [row for row in models if self.only is not None or row.task is None or row.task in tasks]
+        if len(fits) == 1:
+            return fits[0]
+        if self.only is not None:
+            raise ModelNotFound(f"this port serves {self.only!r}, which is not configured any more", param="model")
+        if not fits:
+            raise ModelNotFound(f"there is no model to {' or '.join(tasks)} here", param="model")
+        names = ", ".join(repr(row.id) for row in sorted(fits, key=lambda row: row.id)[:NAMES_SHOWN])
+        raise BadRequest(f"'model' is missing; it may be {names}", param="model")
+
+    def sole_task(self) -> Task | None:
+        """What the only text encoder here is for; None where there is not exactly one."""
+        encoders = [row for row in self.snapshot.models.values() if row.task in ENCODERS]
+        return encoders[0].task if len(encoders) == 1 else None
+
+    def showing(self, id: str) -> "Table":
+        """The view in which there is this model alone."""
+        row = self.snapshot.models.get(id)
+        rows = {} if row is None else {id: row}
+        targets = {name: target for name, target in self.snapshot.targets.items() if target.model == id}
+        loads = {name: load for name, load in self.snapshot.loads.items() if name in targets}
+        snapshot = msgspec.structs.replace(self.snapshot, models=rows, targets=targets, loads=loads)
+        return replace(indexed(snapshot), only=id)
 
 
 def indexed(snapshot: Snapshot, old: Table | None = None) -> Table:

@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from moorage.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnreachable
+from moorage.http.upload import Upload
 
 READ_BYTES = 256 * 1024
 URLS_KEPT = 1024
@@ -73,7 +74,7 @@ class Client:
         method: str,
         path: str,
         *,
-        body: bytes | None = None,
+        body: bytes | Upload | None = None,
         token: str = "",
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
@@ -82,20 +83,18 @@ class Client:
     ) -> "PendingReply":
         """One call, as a context. Leaving it early closes the connection, which tells the other side to stop.
 
-        `path` goes out byte for byte, percent-encoded by the caller. Errors call the other side `name`, where its
-        address is nothing for those who read them.
+        `path` goes out byte for byte, percent-encoded by the caller. `body` is JSON unless `headers` says otherwise; an
+        upload is read while it is sent. Errors call the other side `name`, where its address is nothing for those who
+        read them.
         `timeout_s` bounds the whole call; deadlines of phases are the caller's.
         Raises UpstreamUnreachable (nothing was sent), UpstreamBroken, DeadlineExceeded.
         """
         send: dict[str, str] = dict(headers or {})
         if token:
             send["Authorization"] = f"Bearer {token}"
-        if body is not None:
-            send.setdefault("Content-Type", "application/json")
         session, base = self._session(address)
         timeout = self._timeout(timeout_s, connect_timeout_s or self._connect_timeout_s)
-        # A large body goes out in pieces, so that other calls get their turn between them.
-        data = BytesIO(body) if body is not None and len(body) > PIECE_BYTES else body
+        data = _data(body, send)
         request = session.request(
             method, self._url(base, path), data=data, headers=send, timeout=timeout, allow_redirects=False
         )
@@ -185,6 +184,19 @@ class PendingReply:
                 response.close()
         if isinstance(error, TimeoutError) and self._timeout_s is not None:
             raise DeadlineExceeded(f"{self._name} did not finish {self._what} within {self._timeout_s:g} s") from error
+
+
+def _data(body: bytes | Upload | None, headers: dict[str, str]) -> bytes | BytesIO | AsyncIterator[bytes] | None:
+    """The body as the library takes it; its headers are added."""
+    if isinstance(body, Upload):
+        headers["Content-Type"] = body.content_type
+        headers["Content-Length"] = str(body.length_bytes)
+        return body.pieces()
+    if body is None:
+        return None
+    headers.setdefault("Content-Type", "application/json")
+    # A large body goes out in pieces, so that other calls get their turn between them.
+    return BytesIO(body) if len(body) > PIECE_BYTES else body
 
 
 def _text(error: BaseException) -> str:

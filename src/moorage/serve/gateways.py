@@ -1,7 +1,6 @@
-"""The gateway processes of one server: started on the inherited socket, replaced when they die."""
+"""The gateway processes of one server: started on the inherited sockets, replaced when they die."""
 
 import asyncio
-import socket
 import sys
 from pathlib import Path
 
@@ -9,9 +8,10 @@ import msgspec
 import structlog
 
 from moorage.config.tree import Config
+from moorage.serve.listening import Bound
 from moorage.serve.state import State
 from moorage.telemetry import logs
-from moorage.wire.launch import GatewayLaunch, seats_page
+from moorage.wire.launch import GatewayLaunch, Listener, seats_page
 
 log = structlog.get_logger("serve")
 
@@ -24,7 +24,7 @@ HEALTHY_S = 10.0
 class Gateways:
     """construct → start → stop."""
 
-    def __init__(self, config: Config, state: State, listeners: list[socket.socket], controller: str, token: str):
+    def __init__(self, config: Config, state: State, listeners: list[Bound], controller: str, token: str):
         self._config = config
         self._state = state
         self._listeners = listeners
@@ -77,29 +77,30 @@ class Gateways:
             await asyncio.sleep(pause_s)
 
     async def _spawn(self, index: int) -> asyncio.subprocess.Process:
-        descriptors = tuple(listener.fileno() for listener in self._listeners)
+        listeners = tuple(Listener(fd=bound.socket.fileno(), model=bound.model) for bound in self._listeners)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "moorage.gateway",
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=descriptors,
+            pass_fds=tuple(listener.fd for listener in listeners),
             start_new_session=True,
         )
         assert process.stdin is not None
         # The pipe stays open: when it closes, the gateway knows that this process is gone.
-        process.stdin.write(msgspec.json.encode(self._launch(index, descriptors)) + b"\n")
+        process.stdin.write(msgspec.json.encode(self._launch(index, listeners)) + b"\n")
         return process
 
-    def _launch(self, index: int, descriptors: tuple[int, ...]) -> GatewayLaunch:
+    def _launch(self, index: int, listeners: tuple[Listener, ...]) -> GatewayLaunch:
         server, logging = self._config.server, self._config.logging
         return GatewayLaunch(
             index=index,
             processes=server.processes,
-            listen_fds=descriptors,
+            listeners=listeners,
             controller=self._controller,
             token=self._token,
             socket_dir=str(self._state.run),
+            spool_dir=str(self._state.spool),
             table_copy=str(self._state.dir / "table.json"),
             header_timeout_s=server.header_timeout,
             body_timeout_s=server.body_timeout,

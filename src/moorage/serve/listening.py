@@ -1,4 +1,4 @@
-"""The public socket: bound once by the supervisor, inherited by every gateway.
+"""The public sockets: bound once by the supervisor, inherited by every gateway.
 
 Two listeners of one port (SO_REUSEPORT) lose the connections queued at one that dies; an inherited one loses none.
 """
@@ -6,20 +6,24 @@ Two listeners of one port (SO_REUSEPORT) lose the connections queued at one that
 import errno
 import os
 import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import psutil
 
+from moorage.config.tree import Listener
 from moorage.errors import ConfigError
 
 BACKLOG = 2048
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigError that names who holds the port."""
+def bind(host: str, port: int, option: str = "server", flag: str = "--port ") -> socket.socket:
+    """A listening socket. Raises ConfigError that names who holds the port, and where to choose another:
+    `option` is the section of the configuration that says it, `flag` the flag that does, with a space behind it."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
-        raise ConfigError(f"server.host {host!r} is not an address of this machine: {error.strerror}") from error
+        raise ConfigError(f"{option}.host {host!r} is not an address of this machine: {error.strerror}") from error
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -27,10 +31,37 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigError(_cannot_bind(host, port, error)) from error
+        raise ConfigError(_cannot_bind(host, port, option, flag, error)) from error
     listener.setblocking(False)
     listener.set_inheritable(True)
     return listener
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A port that is held."""
+
+    socket: socket.socket
+    model: str
+    """The name of the only model it serves, empty for all."""
+
+    @property
+    def url(self) -> str:
+        return url_of(self.socket)
+
+
+def bind_all(listeners: Iterable[Listener]) -> list[Bound]:
+    """All of them or none. Raises ConfigError."""
+    bound: list[Bound] = []
+    try:
+        for one in listeners:
+            flag = "" if one.model else "--port "
+            bound.append(Bound(bind(one.host, one.port, one.option, flag), one.model))
+    except ConfigError:
+        for held in bound:
+            held.socket.close()
+        raise
+    return bound
 
 
 def url_of(listener: socket.socket) -> str:
@@ -41,15 +72,16 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _cannot_bind(host: str, port: int, error: OSError) -> str:
+def _cannot_bind(host: str, port: int, option: str, flag: str, error: OSError) -> str:
+    where = f"with {flag}({option}.port)" if flag else f"with {option}.port"
     if error.errno == errno.EADDRINUSE:
         owner = owner_of(port)
         held = f" by {owner}" if owner else ""
-        return f"port {port} is taken{held}; stop it, or choose another with --port (server.port)"
+        return f"port {port} is taken{held}; stop it, or choose another {where}"
     if error.errno == errno.EACCES:
-        return f"port {port} needs rights this user has not; choose one above 1023 with --port (server.port)"
+        return f"port {port} needs rights this user has not; choose one above 1023 {where}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"server.host {host!r} is not an address of this machine"
+        return f"{option}.host {host!r} is not an address of this machine"
     return f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
 
 

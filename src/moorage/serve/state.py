@@ -22,13 +22,15 @@ class State:
         self._root = root
         self.dir = root / f"serve-{instance}"
         self.logs = self.dir / "logs"
+        self.spool = self.dir / "spool"
+        """Holds uploads while they are on their way: on a disk, where the run folder may be in memory."""
         self.run = run_dir_for(self.dir / "run")
         self._lock: int | None = None
 
     def take(self) -> None:
         """Make the folders and lock them. Raises ConfigError naming the holder, or what is not writable."""
         try:
-            for folder in (self._root, self.dir, self.logs):
+            for folder in (self._root, self.dir, self.logs, self.spool):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             open_run_dir(self.run)
             lock = os.open(self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

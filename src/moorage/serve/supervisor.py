@@ -2,19 +2,18 @@
 
 import asyncio
 import signal
-import socket
 
 import structlog
 
 from moorage.config.load import Loaded
-from moorage.config.tree import Config, access_problem
+from moorage.config.tree import Config, access_problem, listeners
 from moorage.controller.app import Controller, ControllerSettings
 from moorage.errors import ConfigError, MoorageError
 from moorage.http.client import Client
 from moorage.models import source
 from moorage.models.store import ModelStore
 from moorage.serve.gateways import Gateways
-from moorage.serve.listening import bind, url_of
+from moorage.serve.listening import Bound, bind_all
 from moorage.serve.state import State
 from moorage.worker.app import Worker, WorkerSettings
 
@@ -32,7 +31,7 @@ class Supervisor:
         self._config = loaded.config
         check(self._config)
         self._client = Client()
-        self._listener: socket.socket | None = None
+        self._bound: list[Bound] = []
         self._state: State | None = None
         self.controller: Controller | None = None
         self._worker: Worker | None = None
@@ -41,20 +40,24 @@ class Supervisor:
     @property
     def url(self) -> str:
         """Where clients reach it, once it has started."""
-        assert self._listener is not None
-        return url_of(self._listener)
+        return self._bound[0].url
+
+    @property
+    def model_urls(self) -> dict[str, str]:
+        """Where clients reach single models that have a port of their own, by model."""
+        return {bound.model: bound.url for bound in self._bound if bound.model}
 
     async def start(self) -> None:
         """Raises ConfigError for a port or a folder that cannot be had."""
         config = self._config
         assert config.state_dir is not None
         assert config.cache_dir is not None
-        self._listener = listener = bind(config.server.host, config.server.port)
-        state = State(config.state_dir, str(listener.getsockname()[1]))
+        self._bound = bind_all(listeners(config))
+        state = State(config.state_dir, str(self._bound[0].socket.getsockname()[1]))
         state.take()
         self._state = state
         token, socket_path = state.token(), str(state.run / "controller.sock")
-        self.controller = Controller(ControllerSettings(socket_path, token, state.pepper()))
+        self.controller = Controller(ControllerSettings(socket_path, token, state.pepper(), self.model_urls))
         self.controller.configure(config)
         await self.controller.start()
         address = f"unix:{socket_path}"
@@ -73,15 +76,15 @@ class Supervisor:
             ModelStore(config.cache_dir).fetch,
         )
         await self._worker.start()
-        self.gateways = Gateways(config, state, [listener], address, token)
+        self.gateways = Gateways(config, state, self._bound, address, token)
         await self.gateways.start()
 
     async def stop(self) -> None:
         """Gateways first, so that no call is cut that could end; then engines; then the controller. Idempotent."""
         if self.gateways is not None:
             await self.gateways.stop()
-        if self._listener is not None:
-            self._listener.close()
+        for bound in self._bound:
+            bound.socket.close()
         if self._worker is not None:
             await self._worker.stop(2.0)
         if self.controller is not None:

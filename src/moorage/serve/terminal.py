@@ -8,15 +8,24 @@ import msgspec
 from rich.columns import Columns
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Task as Bar
 from rich.progress_bar import ProgressBar
 
 import moorage
 from moorage.controller.api.public import Seen, status
 from moorage.core.text import harmless, human
+from moorage.wire.names import Task
 
 LOOK_EVERY_S = 0.1
 SETTLED = ("ready", "failed", "stopped")
+FIRST_CALLS: dict[Task, tuple[str, dict[str, Any]]] = {
+    "generate": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Say hello in one sentence."}]}),
+    "embed": ("/v1/embeddings", {"input": "Hello!"}),
+    "rerank": ("/v1/rerank", {"query": "Where do ships rest?", "documents": ["In a harbour.", "In the sky."]}),
+    "classify": ("/classify", {"input": "Hello!"}),
+}
+"""By task: a path and a body to try it with."""
 
 
 async def until_settled(seen: Seen, console: Console) -> dict[str, Any]:
@@ -52,14 +61,13 @@ def welcome(console: Console, now: dict[str, Any], url: str, *, needs_key: bool)
 
 
 def curl_line(url: str, model: dict[str, Any], *, needs_key: bool) -> str:
-    """A first request that works as pasted."""
-    if model["task"] == "embed":
-        path, body = "embeddings", {"model": model["id"], "input": "Hello!"}
-    else:
-        body = {"model": model["id"], "messages": [{"role": "user", "content": "Say hello in one sentence."}]}
-        path = "chat/completions"
+    """A first request that works as pasted, where there is a recording for those that want one."""
     key = ' -H "Authorization: Bearer $MOORAGE_API_KEY"' if needs_key else ""
-    return f"curl {url}/v1/{path}{key} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+    if model["task"] == "transcribe":
+        return f"curl {url}/v1/audio/transcriptions{key} -F model={model['id']} -F file=@speech.wav"
+    path, fields = FIRST_CALLS.get(model["task"], FIRST_CALLS["generate"])
+    body = {"model": model["id"], **fields}
+    return f"curl {url}{path}{key} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
 
 
 def _model_line(model: dict[str, Any], width: int) -> str:
@@ -67,6 +75,8 @@ def _model_line(model: dict[str, Any], width: int) -> str:
     engine = target["engine"] if target else ""
     marks = {"ready": "[green]●[/green]", "failed": "[red]●[/red]"}
     details = [model["task"] or "", engine, f"{model['max_model_len']} tokens" if model["max_model_len"] else ""]
+    if model["url"]:
+        details.append(f"also at {model['url']}/v1")
     if model["state"] != "ready":
         details.append(model["state"])
     described = " · ".join(detail for detail in details if detail)
@@ -112,7 +122,7 @@ class _Bars:
 class _Bytes(ProgressColumn):
     """A bar and the megabytes, where the amount is known."""
 
-    def render(self, task: Task) -> RenderableType:
+    def render(self, task: Bar) -> RenderableType:
         if not task.total:
             return ""
         bar = ProgressBar(total=task.total, completed=task.completed, width=30)

@@ -8,17 +8,26 @@ from typing import Literal
 from msgspec import Struct
 
 
+class Listener(Struct, frozen=True, kw_only=True):
+    """An inherited listening socket."""
+
+    fd: int
+    model: str = ""
+    """The id of the only model it serves; empty for all."""
+
+
 class GatewayLaunch(Struct, frozen=True, kw_only=True):
     index: int
     processes: int
-    listen_fds: tuple[int, ...]
-    """Inherited listening sockets."""
+    listeners: tuple[Listener, ...]
     controller: str
     """Where the controller's internal API answers."""
     token: str
     """What the internal API wants to be shown."""
     socket_dir: str
     """Holds `gateway-INDEX.sock` of every gateway, by which they ask each other for metrics, and their shared seats."""
+    spool_dir: str
+    """Holds uploads while they are on their way, as files without a name."""
     table_copy: str | None
     header_timeout_s: float
     body_timeout_s: float

@@ -26,6 +26,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Longest whole call, streams too (server.total_timeout)."""
     queue_timeout_s: float = 60.0
     max_request_bytes: int = 10 * 1024 * 1024
+    max_upload_bytes: int = 200 * 1024 * 1024
+    """Largest form with a file in it (server.max_upload_size)."""
     anonymous: bool = False
     """Calls without a key are allowed: no keys configured and every listener on loopback, or said explicitly."""
 

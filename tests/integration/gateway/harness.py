@@ -22,7 +22,7 @@ from moorage.http.server import Server
 from moorage.http.unix import bind_unix
 from moorage.serve.listening import bind, url_of
 from moorage.testing import FakeEngine
-from moorage.wire.launch import GatewayLaunch
+from moorage.wire.launch import GatewayLaunch, Listener
 from moorage.wire.table import KeyRow, ModelRow, Settings, Snapshot, TargetRow
 
 TOKEN = "cluster-token"
@@ -45,9 +45,13 @@ def key_row(key: str) -> KeyRow:
 class Harness:
     """`publish` what the gateway should know; `http` calls it."""
 
-    def __init__(self, folder: Path, **launch: Any) -> None:
+    def __init__(self, folder: Path, *, ports_of: Sequence[str] = (), **launch: Any) -> None:
+        """`ports_of` are models with a port of their own."""
         self._folder = folder
         self._launch = launch
+        self._own = {model: bind("127.0.0.1", 0) for model in ports_of}
+        self.urls = {model: url_of(listener) for model, listener in self._own.items()}
+        self.spool = folder / "spool"
         self.publisher = Publisher(Snapshot(epoch="", seq=0, settings=Settings(anonymous=True), pepper=PEPPER))
         self._listener: socket.socket = bind("127.0.0.1", 0)
         self.url = url_of(self._listener)
@@ -84,12 +88,17 @@ class Harness:
         self._controller = Server(app, [bind_unix(table_socket)])
         await self._controller.start()
         defaults: dict[str, Any] = {
-            "index": 0, "processes": 1, "listen_fds": (self._listener.fileno(),),
+            "index": 0, "processes": 1, "listeners": (
+                Listener(fd=self._listener.fileno()),
+                *(Listener(fd=own.fileno(), model=model) for model, own in self._own.items()),
+            ),
+            "spool_dir": str(self.spool),
             "controller": self.controller, "token": TOKEN, "socket_dir": str(self._folder), "table_copy": None,
             "header_timeout_s": 10.0, "body_timeout_s": 10.0, "idle_timeout_s": 30.0, "header_bytes": 16384,
             "drain_timeout_s": 2.0, "metrics": True, "log_style": "json", "log_level": "error",
             "log_file": str(self._folder / "requests.log"),
         }  # fmt: skip
+        self.spool.mkdir(exist_ok=True)
         self.gateway = Gateway(GatewayLaunch(**defaults | self._launch))
         await self.gateway.start()
         self._heartbeat = asyncio.create_task(self._beat())
@@ -101,7 +110,8 @@ class Harness:
         await self.http.close()
         self.publisher.close()
         await asyncio.gather(self.gateway.stop(), self._controller.stop(0.2))
-        self._listener.detach()
+        for listener in (self._listener, *self._own.values()):
+            listener.detach()
 
     @asynccontextmanager
     async def internal(self, path: str, headers: dict[str, str]) -> AsyncGenerator[Reply]:

@@ -105,17 +105,18 @@ async def test_models_with_slashes_are_found(short_tmp: Path, path: str) -> None
         (b"", 400, None, "is empty"),
         (b"{", 400, None, "not valid JSON"),
         (b"[]", 400, None, "JSON object"),
-        (b'{"messages":[]}', 400, "model", "'model' is missing"),
+        (b'{"messages":[]}', 400, "model", "'model' is missing; it may be 'org/model', 'other/chat'"),
         (b'{"model":7}', 400, "model", "Expected str, got int"),
         (b'{"model":"alias","stream":"yes"}', 400, "stream", "Expected bool"),
         (b'{"model":"alias","stream_options":[]}', 400, "stream_options", "Expected object"),
-        (b'{"model":"other"}', 404, "model", "there is no model 'other' here; models: 'org/model'"),
+        (b'{"model":"other"}', 404, "model", "there is no model 'other' here; models: 'org/model', 'other/chat'"),
         (b'{"model":"alias","a":"\xff"}', 400, None, "byte 22 is 0xff"),
     ],
 )
 async def test_bad_bodies(short_tmp: Path, body: bytes, status: int, param: str | None, words: str) -> None:
+    second = msgspec.structs.replace(MODEL, id="other/chat", names=("other/chat",))
     async with FakeEngine() as engine, Harness(short_tmp) as gateway:
-        await gateway.publish(target(engine))
+        await gateway.publish(target(engine), models=[MODEL, second])
         async with gateway.http.post("/v1/chat/completions", data=body) as reply:
             error = (await reply.json())["error"]
         assert (reply.status, error["param"]) == (status, param)

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from moorage.gateway.relay import refusal
+from moorage.gateway.refusal import refusal
 from moorage.testing import FakeEngine
 from tests.contract.openai_schema import validate
 from tests.integration.gateway.harness import MODEL, Harness, chat, target

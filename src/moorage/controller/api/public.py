@@ -1,6 +1,7 @@
 """`/api/v1`: what administrators and the command line see. A gateway has identified the caller before."""
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -29,6 +30,9 @@ class Seen(Protocol):
 
     @property
     def token(self) -> str: ...
+
+    @property
+    def model_urls(self) -> Mapping[str, str]: ...
 
 
 class Public:
@@ -95,13 +99,14 @@ def status(seen: Seen) -> Status:
     return Status(
         version=moorage.__version__,
         uptime_s=round(time.time() - seen.started, 1),
-        models=tuple(_model(fleet, row) for row in fleet.model_rows().values()),
+        models=tuple(_model(seen, row) for row in fleet.model_rows().values()),
         workers=workers,
         gateways=gateways,
     )
 
 
-def _model(fleet: Fleet, row: ModelRow) -> ModelStatus:
+def _model(seen: Seen, row: ModelRow) -> ModelStatus:
+    fleet = seen.fleet
     targets = tuple(_replica(fleet, record) for record in fleet.replicas.values() if record.model.name == row.id)
     ready = any(target.state == "ready" for target in targets)
     return ModelStatus(
@@ -109,6 +114,7 @@ def _model(fleet: Fleet, row: ModelRow) -> ModelStatus:
         task=row.task,
         names=row.names,
         max_model_len=row.max_model_len,
+        url=seen.model_urls.get(row.id),
         state="ready" if ready else targets[0].state if targets else "stopped",
         targets=targets,
     )

@@ -1,4 +1,4 @@
-"""The inference routes of OpenAI's API, and the two of vLLM that count tokens."""
+"""The inference routes of OpenAI's API."""
 
 from moorage.gateway.call import Surface
 
@@ -7,21 +7,21 @@ CHAT = Surface(
     "/v1/chat/completions",
     ("generate",),
     streams=True,
+    generates=True,
     bound="max_completion_tokens",
     bounds=("max_completion_tokens", "max_tokens"),
 )
 COMPLETIONS = Surface(
-    "completions", "/v1/completions", ("generate",), streams=True, bound="max_tokens", bounds=("max_tokens",)
+    "completions",
+    "/v1/completions",
+    ("generate",),
+    streams=True,
+    generates=True,
+    bound="max_tokens",
+    bounds=("max_tokens",),
 )
 EMBEDDINGS = Surface("embeddings", "/v1/embeddings", ("embed",))
-TOKENIZE = Surface("tokenize", "/tokenize", ("generate", "embed"), needs_model=False)
-DETOKENIZE = Surface("detokenize", "/detokenize", ("generate", "embed"), needs_model=False)
+TRANSCRIPTIONS = Surface("transcriptions", "/v1/audio/transcriptions", ("transcribe",), streams=True, form=True)
+TRANSLATIONS = Surface("translations", "/v1/audio/translations", ("transcribe",), streams=True, form=True)
 
-SURFACES: dict[str, Surface] = {
-    "/v1/chat/completions": CHAT,
-    "/v1/completions": COMPLETIONS,
-    "/v1/embeddings": EMBEDDINGS,
-    "/tokenize": TOKENIZE,
-    "/detokenize": DETOKENIZE,
-}
-"""Public path → surface: the hot routes, found by this dict before any router is asked."""
+SURFACES = (CHAT, COMPLETIONS, EMBEDDINGS, TRANSCRIPTIONS, TRANSLATIONS)

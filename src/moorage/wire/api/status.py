@@ -46,6 +46,8 @@ class ModelStatus(Struct, kw_only=True, frozen=True):
     names: tuple[str, ...]
     """Every name it answers to, its id first."""
     max_model_len: int | None
+    url: str | None
+    """Where it answers alone, if it has a port of its own."""
     state: ReplicaState
     targets: tuple[Replica, ...]
 
