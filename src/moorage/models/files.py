@@ -1,42 +1,51 @@
-"""Facts of a model file, whatever its format; what a file that is no model seems to be."""
+"""Facts of a model, whatever its format; what a file that is no model seems to be."""
 
-import stat
 from pathlib import Path
 
 from moorage.core.facts import ModelFacts
 from moorage.errors import ModelError
-from moorage.models import gguf
+from moorage.models import folder, formats, gguf, gguf_model
+from moorage.models.opening import check_no_pointer, exactly, opened, unreadable
 
 _SIGNS: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "a git-lfs pointer; run git lfs pull to get the file it stands for"),
     (b"PK\x03\x04", "a zip archive (a wheel, or weights of PyTorch)"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"\xfd7zXZ\x00", "an xz archive"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive"),
     (b"ggjt", "a model in a format older than GGUF"),
     (b"tjgg", "a model in a format older than GGUF"),
-    (b"lmgg", "a model in a format older than GGUF"),
+    (b"lmgg", "a model in a format older than GGUF, or one of whisper.cpp"),
 )
+_PART_OF_FOLDER = frozenset({".safetensors", ".xml", "model.bin", "config.json", "model.safetensors.index.json"})
+"""Names and endings of what is a model only together with the files beside it."""
 _HTML = (b"<!doctype html", b"<html", b"<head")
 
 
 def facts(path: Path) -> ModelFacts:
-    """Read what the file says about its model: a few milliseconds. Raises ModelError."""
+    """Read what a file or folder says about its model: milliseconds, no weights. Raises ModelError.
+
+    GGUF and ONNX are named by their file, or like all others by their folder.
+    """
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ModelError(f"{str(path)!r} is a folder; name the model file in it")
-        if not stat.S_ISREG(mode):
-            raise ModelError(f"{str(path)!r} is not a regular file")
-        with path.open("rb") as file:
-            beginning = file.read(512)
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no file {str(path)!r}") from error
+        return folder.read(path) if path.is_dir() else _of_file(path)
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {str(path)!r}: {error}") from error
+        raise unreadable(path, error) from error
+
+
+def _of_file(path: Path) -> ModelFacts:
+    with opened(path) as (file, size_bytes):
+        beginning = exactly(file, min(size_bytes, 512))
     if beginning.startswith(gguf.MAGIC):
-        return gguf.read(path)
-    raise ModelError(f"{str(path)!r} is not a model file that can be served (GGUF): it is {appearance(beginning)}")
+        return gguf_model.read(path)
+    check_no_pointer(path, beginning)
+    if path.suffix == ".onnx" and beginning.strip(b"\0"):
+        return formats.read_onnx(path, path)
+    if path.name in _PART_OF_FOLDER or path.suffix in _PART_OF_FOLDER:
+        raise ModelError(f"{str(path)!r} is one file of a model; name its folder {str(path.absolute().parent)!r}")
+    raise ModelError(
+        f"{str(path)!r} is not a model file that can be served (GGUF, ONNX, or a folder of safetensors, OpenVINO or "
+        f"CTranslate2): it is {appearance(beginning)}"
+    )
 
 
 def appearance(beginning: bytes) -> str:

@@ -1,20 +1,16 @@
-"""Reading the header of a GGUF file (versions 2 and 3, little endian): what the model is, and whether it is whole.
+"""Reading the header of a GGUF file (versions 2 and 3, little endian): its values, and how long the file must be.
 
 The format: github.com/ggml-org/ggml, docs/gguf.md. No weights are read and nothing is allocated on the word of a
 length in the file, so a hostile header costs no more than its bytes.
 """
 
-import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
-from moorage.core.facts import ModelFacts
-from moorage.errors import ModelError
-from moorage.models.tensors import FILE_TYPES, TENSOR_TYPES, tensor_bytes
+from moorage.models.tensors import tensor_bytes
 
 MAGIC = b"GGUF"
 
@@ -25,6 +21,7 @@ _MAX_STRINGS = 1 << 22
 """Elements of all string arrays together; the largest vocabularies and merge lists stay below a million."""
 _MAX_KEPT = 4096
 """Longest array of numbers that is kept; of longer ones only the length is."""
+_MAX_KEPT_STRINGS = 256
 _MAX_DIMENSIONS = 4
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -32,23 +29,6 @@ _STRING, _ARRAY = 8, 9
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _HEAD = struct.Struct("<4sIQQ")
 _TENSOR_TAIL = struct.Struct("<IQ")
-
-_POOLINGS: dict[int, Literal["mean", "cls", "last", "rank"]] = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
-_ENCODERS = frozenset(
-    {
-        "bert",
-        "modern-bert",
-        "nomic-bert",
-        "nomic-bert-moe",
-        "neo-bert",
-        "jina-bert-v2",
-        "jina-bert-v3",
-        "eurobert",
-        "gemma-embedding",
-        "llama-embed",
-        "t5encoder",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -58,13 +38,14 @@ class Length:
     count: int
 
 
-Value = int | float | bool | str | tuple[int | float | bool, ...] | Length
+Value = int | float | bool | str | tuple[int | float | bool, ...] | tuple[str, ...] | Length
 
 
 @dataclass(frozen=True)
 class Header:
     version: int
     values: Mapping[str, Value]
+    tensors: int
     parameters: int
     elements_by_type: Mapping[int, int]
     """Number of a tensor type → weights stored in it."""
@@ -72,47 +53,31 @@ class Header:
     """Where the last tensor ends: the least size of a whole file."""
 
 
-def read(path: Path) -> ModelFacts:
-    """What the file's header says. Raises ModelError: unreadable, not this format, broken, truncated, no model."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-            header = read_header(file, size_bytes)
-    except OSError as error:
-        raise ModelError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except _Broken as error:
-        raise ModelError(f"{str(path)!r} {error}") from error
-    if header.needed_bytes > size_bytes:
-        raise ModelError(
-            f"{str(path)!r} is truncated: has {size_bytes} bytes, needs {header.needed_bytes}; get the file again"
-        )
-    return _facts(path, size_bytes, header)
-
-
 def read_header(file: IO[bytes], size_bytes: int) -> Header:
+    """Raises Broken, OSError."""
     cursor = _Cursor(file, size_bytes)
     magic, version, tensors, keys = cursor.unpack(_HEAD)
     if magic != MAGIC:
-        raise _Broken("is not a GGUF file")
+        raise Broken("is not a GGUF file")
     if version not in (2, 3):
-        raise _Broken(_version_problem(version))
+        raise Broken(_version_problem(version))
     if keys > _MAX_KEYS or tensors > _MAX_TENSORS:
-        raise _Broken(f"is broken: its header announces {keys} keys and {tensors} tensors")
+        raise Broken(f"is broken: its header announces {keys} keys and {tensors} tensors")
     values: dict[str, Value] = {}
     for _ in range(keys):
         key = cursor.text()
         values[key] = cursor.value(cursor.unpack(_U32)[0])
     alignment = values.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20:
-        raise _Broken(f"is broken: its tensors are aligned to {alignment!r}")
+        raise Broken(f"is broken: its tensors are aligned to {alignment!r}")
     table = _Tensors()
     for _ in range(tensors):
         table.read(cursor)
     data = -(-cursor.at // alignment) * alignment
-    return Header(version, values, table.elements, table.by_type, data + table.end if tensors else cursor.at)
+    return Header(version, values, tensors, table.elements, table.by_type, data + table.end if tensors else cursor.at)
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """What is wrong with the file, in words that follow its name."""
 
 
@@ -126,7 +91,7 @@ class _Tensors:
         cursor.skip_text()
         (dimensions,) = cursor.unpack(_U32)
         if dimensions > _MAX_DIMENSIONS:
-            raise _Broken(f"is broken: a tensor has {dimensions} dimensions")
+            raise Broken(f"is broken: a tensor has {dimensions} dimensions")
         count = 1
         for _ in range(dimensions):
             count *= cursor.unpack(_U64)[0]
@@ -173,6 +138,8 @@ class _Cursor:
         return self.unpack(struct.Struct(f"<{_scalar(kind)}"))[0]
 
     def _array(self, of: int, count: int) -> Value:
+        if of == _STRING and count <= _MAX_KEPT_STRINGS:
+            return tuple(self.text() for _ in range(count))
         if of == _STRING:
             self._skip_strings(count)
             return Length(count)
@@ -188,7 +155,7 @@ class _Cursor:
         """A vocabulary has a hundred thousand strings, so this loop is the cost of reading a header (55 ns each)."""
         self._strings += count
         if self._strings > _MAX_STRINGS:
-            raise _Broken(f"is broken: its header announces {self._strings} strings")
+            raise Broken(f"is broken: its header announces {self._strings} strings")
         at, length_at = self.at, _U64.unpack_from
         data = self._data
         for _ in range(count):
@@ -206,24 +173,24 @@ class _Cursor:
         if end <= have:
             return
         if end > self._size_bytes:
-            raise _Broken(
+            raise Broken(
                 f"is truncated or broken: has {self._size_bytes} bytes, and its header alone goes beyond; "
                 "get the file again"
             )
         if end > _MAX_HEADER_BYTES:
-            raise _Broken(f"is broken: its header is larger than {_MAX_HEADER_BYTES} bytes")
+            raise Broken(f"is broken: its header is larger than {_MAX_HEADER_BYTES} bytes")
         want = min(max(end, 2 * have, 2 * 1024 * 1024), self._size_bytes)
         self._file.seek(have)
         while len(self._data) < want:
             block = self._file.read(want - len(self._data))
             if not block:
-                raise _Broken("became shorter while it was read; get the file again")
+                raise Broken("became shorter while it was read; get the file again")
             self._data += block
 
 
 def _scalar(kind: int) -> str:
     if kind not in _SCALARS:
-        raise _Broken(f"is broken: its header has a value of type {kind}")
+        raise Broken(f"is broken: its header has a value of type {kind}")
     return _SCALARS[kind]
 
 
@@ -231,75 +198,3 @@ def _version_problem(version: int) -> str:
     if version & 0xFFFF == 0:
         return "is a big-endian GGUF file; little-endian ones are supported"
     return f"is a GGUF file of version {version}; versions 2 and 3 are supported"
-
-
-def _facts(path: Path, size_bytes: int, header: Header) -> ModelFacts:
-    values = header.values
-    architecture = _text(values.get("general.architecture"))
-    _check_is_model(path, architecture, header)
-    assert architecture is not None
-
-    def number(key: str) -> int | None:
-        return _number(values.get(f"{architecture}.{key}"))
-
-    heads, embedding = number("attention.head_count"), number("embedding_length")
-    width = embedding // heads if embedding and heads else None
-    tokens = values.get("tokenizer.ggml.tokens")
-    return ModelFacts(
-        path=str(path.absolute()),
-        format="gguf",
-        task="embed" if _embeds(architecture, number) else "generate",
-        architecture=architecture,
-        size_bytes=size_bytes,
-        parameters=header.parameters,
-        quantization=_quantization(header),
-        context_length=number("context_length"),
-        layers=number("block_count"),
-        embedding_length=embedding,
-        heads=heads,
-        kv_heads=number("attention.head_count_kv") or heads,
-        key_length=number("attention.key_length") or width,
-        value_length=number("attention.value_length") or width,
-        vocabulary=tokens.count if isinstance(tokens, Length) else number("vocab_size"),
-        pooling=_POOLINGS.get(number("pooling_type") or 0),
-        chat_template=_text(values.get("tokenizer.chat_template")),
-        name=_text(values.get("general.name")),
-    )
-
-
-def _check_is_model(path: Path, architecture: str | None, header: Header) -> None:
-    shown = repr(str(path))
-    kind = _text(header.values.get("general.type")) or "model"
-    if kind != "model" or architecture == "clip":
-        what = "mmproj" if architecture == "clip" else kind
-        raise ModelError(f"{shown} is a GGUF file of type {what!r} that goes with a model, not a model; name the model")
-    part, parts = (_number(header.values.get(f"split.{key}")) or 0 for key in ("no", "count"))
-    if parts > 1 and part > 0:
-        raise ModelError(f"{shown} is part {part + 1} of {parts} of a model; name the first part")
-    if architecture is None:
-        raise ModelError(f"{shown} is a GGUF file that names no architecture, so no engine can run it")
-    if not header.parameters:
-        raise ModelError(f"{shown} is a GGUF file without weights")
-
-
-def _embeds(architecture: str, number: Callable[[str], int | None]) -> bool:
-    return architecture in _ENCODERS or (number("pooling_type") or 0) > 0
-
-
-def _quantization(header: Header) -> str | None:
-    file_type = _number(header.values.get("general.file_type"))
-    if file_type in FILE_TYPES:
-        return FILE_TYPES[file_type]
-    known = {kind: count for kind, count in header.elements_by_type.items() if kind in TENSOR_TYPES}
-    return TENSOR_TYPES[max(known, key=lambda kind: known[kind])][0] if known else None
-
-
-def _text(value: Value | None) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: Value | None) -> int | None:
-    """A whole number, not negative; of one per layer the largest."""
-    if isinstance(value, tuple):
-        value = max((item for item in value if isinstance(item, int)), default=None)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

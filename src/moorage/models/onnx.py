@@ -98,6 +98,7 @@ class Graph:
 
     path: Path
     size_bytes: int
+    """With its data files."""
     ir_version: int
     producer: str
     name: str
@@ -144,9 +145,10 @@ def read(path: Path) -> Graph:
     if not reading.graphs or not reading.opsets:
         raise ModelError(f"{str(path)!r} is no ONNX model, or a broken one: it has no graph or names no operator set")
     stored = {item.name for item in reading.initializers}
+    data_files = _data_files(path, reading.initializers)
     return Graph(
         path=path,
-        size_bytes=size_bytes,
+        size_bytes=size_bytes + sum(data_files.values()),
         ir_version=reading.ir_version,
         producer=reading.producer,
         name=reading.name,
@@ -157,7 +159,7 @@ def read(path: Path) -> Graph:
         ops=reading.ops,
         block_bits=reading.block_bits,
         metadata=reading.metadata,
-        data_files=_data_files(path, reading.initializers),
+        data_files=tuple(data_files),
     )
 
 
@@ -344,14 +346,17 @@ def _external(name: str, entries: Mapping[str, str]) -> External:
     return External(entries["location"], int(offset), None if length is None else int(length))
 
 
-def _data_files(path: Path, initializers: list[Initializer]) -> tuple[Path, ...]:
-    """The files of external data. Raises ModelError for one that is missing, too short or out of the folder."""
+def _data_files(path: Path, initializers: list[Initializer]) -> dict[Path, int]:
+    """The files of external data, and their sizes.
+
+    Raises ModelError for one that is missing, too short or out of the folder.
+    """
     needed: dict[str, int] = {}
     for item in initializers:
         if item.external is not None:
             end = item.external.offset + (item.external.length or 0)
             needed[item.external.location] = max(end, needed.get(item.external.location, 0))
-    found: list[Path] = []
+    found: dict[Path, int] = {}
     for location, end in needed.items():
         parts = location.replace("\\", "/").split("/")
         # Only below the model's folder: a graph must not lead to other files of the machine.
@@ -362,5 +367,5 @@ def _data_files(path: Path, initializers: list[Initializer]) -> tuple[Path, ...]
             check_no_pointer(data, exactly(file, min(size_bytes, 64)))
         if size_bytes < end:
             raise ModelError(f"{str(data)!r} is truncated: has {size_bytes} bytes, needs {end}; get the file again")
-        found.append(data)
-    return tuple(found)
+        found[data] = size_bytes
+    return found

@@ -175,7 +175,7 @@ def test_what_is_no_model(file: Path, content: bytes, says: str) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is a folder"):
+    with pytest.raises(ModelError, match="is an empty folder"):
         facts(tmp_path)
     with pytest.raises(ModelError, match="there is no file"):
         facts(tmp_path / "missing.gguf")
