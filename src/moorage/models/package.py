@@ -7,8 +7,9 @@ from pathlib import Path
 
 from moorage.errors import ModelError
 from moorage.models import index
+from moorage.models.attempts import UNREACHABLE
 from moorage.models.disk import OnProgress
-from moorage.models.download import UNREACHABLE, discard
+from moorage.models.download import discard
 from moorage.models.fetched import Fetched
 from moorage.models.source import PackageSource
 from moorage.models.wheel import extract, extract_folder

@@ -11,8 +11,9 @@ from pathlib import Path
 from moorage.core.text import human
 from moorage.errors import ModelError
 from moorage.models import manifest
+from moorage.models.attempts import Patience
 from moorage.models.disk import OnProgress, in_thread, writing_to
-from moorage.models.download import Patience, download, read_state
+from moorage.models.download import download, read_state
 from moorage.models.fetched import Fetched, remove
 from moorage.models.local import check_local, mismatch
 from moorage.models.lock import locked

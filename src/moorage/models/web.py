@@ -19,16 +19,33 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
 
 
-def session(*, connect_s: float, stall_s: float) -> aiohttp.ClientSession:
-    """Proxies and .netrc come from the environment, certificates from where other Python clients look for them."""
+def session(
+    *, connect_s: float, stall_s: float, endpoint: str = "", credentials: Mapping[str, str] | None = None
+) -> aiohttp.ClientSession:
+    """Proxies and .netrc come from the environment, certificates from where other Python clients look for them.
+
+    `credentials` are headers that every request to the endpoint's own scheme, host and port carries, and no other.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=tls_context()),
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=connect_s, sock_read=stall_s),
         trust_env=True,
         auto_decompress=False,
         read_bufsize=BLOCK_BYTES,
+        middlewares=(_showing(endpoint, credentials),) if credentials else (),
         headers={"User-Agent": f"moorage/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
     )
+
+
+def _showing(endpoint: str, credentials: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:
+    origin = yarl.URL(endpoint).origin()
+
+    async def show(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.url.origin() == origin:
+            request.headers.update(credentials)
+        return await handler(request)
+
+    return show
 
 
 def tls_context() -> ssl.SSLContext:

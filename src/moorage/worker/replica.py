@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from moorage.config.model import ModelSpec
 from moorage.core.replica import Restarts, allowed, fingerprint
 from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
-from moorage.models.download import UNREACHABLE
+from moorage.models.attempts import UNREACHABLE
 from moorage.models.source import FileSource, parse
 from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
 from moorage.wire.names import ReplicaState

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import ModelError
-from moorage.models.download import Patience
+from moorage.models.attempts import Patience
 from moorage.models.store import ModelStore
 from tests.integration.models.fileserver import FileServer, Plan
 
