@@ -43,7 +43,7 @@ def read(folder: Path, there: tuple[str, ...]) -> Sentence:
     scores = Document.find(folder, _SETTINGS, there).text("model_type") == "CrossEncoder"
     if MODULES not in there:
         return Sentence(transformer=folder, scores=scores, max_length=_max_length(folder, there))
-    modules = [(_kind(module), _place(folder, module)) for module in entries(folder / MODULES)[:_MAX_MODULES]]
+    modules = [(kind_of(module), place_of(folder, module)) for module in entries(folder / MODULES)[:_MAX_MODULES]]
     if not modules or modules[0][0] not in _TRANSFORMERS:
         first = modules[0][0] if modules else "nothing"
         raise ModelError(
@@ -60,12 +60,12 @@ def read(folder: Path, there: tuple[str, ...]) -> Sentence:
     )
 
 
-def _kind(module: Document) -> str:
+def kind_of(module: Document) -> str:
     """The class of a module without its package, which may be the model's own."""
     return (module.text("type") or "").rpartition(".")[2]
 
 
-def _place(folder: Path, module: Document) -> Path:
+def place_of(folder: Path, module: Document) -> Path:
     path = module.text("path") or ""
     if path.startswith("/") or "\0" in path or ".." in Path(path).parts:
         raise ModelError(f"{str(module.path)!r} names the folder {path[:100]!r}, which is not in the model's own")
