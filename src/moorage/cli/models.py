@@ -5,16 +5,15 @@ import dataclasses
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from moorage.cli.models_show import show
 from moorage.cli.output import err_console, json_option, print_json, print_table
 from moorage.core.text import human
 
 if TYPE_CHECKING:
-    from moorage.core.facts import ModelFacts
     from moorage.models.store import Entry, ModelStore
     from moorage.wire.control import Progress
 
@@ -90,20 +89,7 @@ def remove(name: str) -> None:
     click.echo(f"removed {entry.path}")
 
 
-@models.command()
-@click.argument("file")
-@json_option
-def show(file: str, as_json: bool) -> None:
-    """Show what a model file says about itself. FILE is a path, or a name of the store."""
-    from moorage.models.files import facts
-
-    path = Path(file).expanduser()
-    found = facts(path if path.exists() or "/" in file else _in_store(file) or path)
-    if as_json:
-        print_json(dataclasses.asdict(found))
-        return
-    for label, value in _described(found):
-        click.echo(f"{label:<16} {value}")
+models.add_command(show)
 
 
 def _store() -> "ModelStore":
@@ -113,27 +99,8 @@ def _store() -> "ModelStore":
     return ModelStore(default_cache_dir())
 
 
-def _in_store(name: str) -> Path | None:
-    found = [entry.path for entry in _store().list() if name in (entry.name, entry.path.name, entry.source)]
-    return found[0] if found else None
-
-
 def _as_dict(entry: "Entry") -> dict[str, Any]:
     return {**dataclasses.asdict(entry), "path": str(entry.path)}
-
-
-def _described(facts: "ModelFacts") -> Generator[tuple[str, Any]]:
-    for name, value in dataclasses.asdict(facts).items():
-        if name == "chat_template":
-            yield "chat template", "yes" if value else "none"
-        elif value is None:
-            continue
-        elif name == "size_bytes":
-            yield "size", f"{human(value)} ({value} bytes)"
-        elif name == "parameters":
-            yield name, f"{value / 1e6:,.0f} million"
-        else:
-            yield name.replace("_", " "), value
 
 
 @contextmanager

@@ -12,9 +12,9 @@ From config.json and what sentence-transformers keeps beside it:
 8. any other head: refused by name
 9. no architecture: an encoder's model_type embeds, unless the weights have a classifier's head, which counts as in 4
 
-From a graph alone (ONNX, OpenVINO), by its inputs and outputs: one that reads no tokens (`input_ids`) is refused; a past
-or present of keys and values generates; scores (`logits`) of one column rerank, of several classify, per token and as
-wide as a vocabulary generate; else embed.
+From a graph alone (ONNX, OpenVINO), by its inputs and outputs: one that reads no tokens (`input_ids`) is refused; a
+past or present of keys and values generates; scores (`logits`) of one column rerank, of several classify, per token
+and as wide as a vocabulary generate; else embed.
 
 From GGUF: pooling_type rank scores pairs, so rerank, except where it names labels other than yes and no (classify);
 any other pooling, or an encoder's architecture: embed; else generate.
