@@ -49,3 +49,12 @@ def test_a_text_as_long_as_it_may_be_and_one_token_more(folder: Path) -> None:
 
 def test_the_graph_is_small_and_the_weights_stay_in_their_file(folder: Path) -> None:
     assert len(build(folder).model) < 100_000
+
+
+def test_vectors_in_integers(folder: Path, wanted: Arrays) -> None:
+    graph = build(folder, quantize=True)
+    (states,) = session(graph).run(graph.outputs, {name: wanted[name] for name in graph.inputs})
+    mask = wanted["attention_mask"][:, :, None]
+    means = (states * mask).sum(1) / mask.sum(1)
+    vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
+    assert ((vectors * wanted["vectors"]).sum(1) >= 0.99).all()

@@ -206,13 +206,13 @@ def _encode(
     for number in range(size.layers):
         layer = f"{names.layer}.{number}"
         query, key, value = (
-            layers.linear(x, f"{layer}.{name}", width, width) for name in (names.query, names.key, names.value)
+            layers.project(x, f"{layer}.{name}", width, width) for name in (names.query, names.key, names.value)
         )
         seen = layers.attend(inputs, query, key, value, bias)
-        seen = layers.linear(seen, f"{layer}.{names.output}", width, width)
+        seen = layers.project(seen, f"{layer}.{names.output}", width, width)
         x = layers.norm(nodes.add("Add", seen, x), f"{layer}.{names.attention_norm}", width)
-        inner = layers.activate(size.activation, layers.linear(x, f"{layer}.{names.up}", width, size.inner))
-        outer = layers.linear(inner, f"{layer}.{names.down}", size.inner, width)
+        inner = layers.activate(size.activation, layers.project(x, f"{layer}.{names.up}", width, size.inner))
+        outer = layers.project(inner, f"{layer}.{names.down}", size.inner, width)
         x = layers.norm(nodes.add("Add", outer, x), f"{layer}.{names.norm}", width)
     return Encoder(layers=layers, inputs=inputs, states=x, width=width, max_length=max_length)
 

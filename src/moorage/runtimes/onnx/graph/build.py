@@ -38,8 +38,11 @@ _PLAIN = ("Model", "ForMaskedLM", "ForPreTraining")
 """How classes without a head of use here end: their encoder is served."""
 
 
-def build(folder: Path) -> Graph:
+def build(folder: Path, *, quantize: bool = False) -> Graph:
     """Write the graph of the checkpoint in a folder: milliseconds, whatever its size.
+
+    With `quantize`, the layers compute in 8-bit integers: about twice as fast on processors with VNNI, at a cosine of
+    0.995 and more to the float result. Their weights are then read and rounded here, and held by the graph.
 
     Raises ModelError: no such checkpoint, files that are broken or do not belong together, an architecture or a head
     that is not written here.
@@ -52,7 +55,7 @@ def build(folder: Path) -> Graph:
             f"{', '.join(_ARCHITECTURES)}: use a copy of the model in the ONNX or GGUF format"
         )
     architecture = _ARCHITECTURES[kind]
-    checkpoint, nodes = open_checkpoint(folder, architecture.marker), Nodes(kind)
+    checkpoint, nodes = open_checkpoint(folder, architecture.marker, quantize=quantize), Nodes(kind)
     encoder = architecture.write(config, checkpoint, nodes)
     nodes.output(encoder.states, "last_hidden_state", FLOAT, ("batch", "sequence", encoder.width))
     names = config.texts("architectures")

@@ -21,9 +21,11 @@ _OLD_NAMES = {".weight": ".gamma", ".bias": ".beta"}
 class Checkpoint:
     """The tensors of a folder by the names the architecture gives them, whatever model they were saved as part of."""
 
-    def __init__(self, folder: Path, found: Mapping[str, Tensor], marker: str) -> None:
+    def __init__(self, folder: Path, found: Mapping[str, Tensor], marker: str, *, quantize: bool) -> None:
         """`marker` names a tensor that every checkpoint of the architecture has: what stands before it is the
         encoder's prefix. Raises ModelError where none or several have it."""
+        self.quantize = quantize
+        """Whether the matrices of the layers are to be rounded to 8 bits."""
         self._folder = folder
         self._tensors = found
         prefixes = [name.removesuffix(marker) for name in found if name == marker or name.endswith(f".{marker}")]
@@ -107,9 +109,9 @@ class Checkpoint:
         )
 
 
-def open_checkpoint(folder: Path, marker: str) -> Checkpoint:
+def open_checkpoint(folder: Path, marker: str, *, quantize: bool) -> Checkpoint:
     """The safetensors checkpoint in a folder. Raises ModelError."""
     found = tensors(folder)
     if not found:
         raise ModelError(f"{str(folder)!r} has no safetensors weights")
-    return Checkpoint(folder, found, marker)
+    return Checkpoint(folder, found, marker, quantize=quantize)

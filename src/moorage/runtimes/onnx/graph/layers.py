@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moorage.errors import ModelError
+from moorage.runtimes.onnx.graph import integers
 from moorage.runtimes.onnx.graph.checkpoint import Checkpoint
 from moorage.runtimes.onnx.graph.nodes import BOOL, CONTRIB, FLOAT, INT32, INT64, Nodes, Value
 
@@ -50,6 +51,7 @@ class Layers:
         self._heads = heads
         self._epsilon = epsilon
         self._shift = shift
+        self._rounded: dict[Value, integers.Rounded] = {}
 
     def inputs(self) -> Inputs:
         nodes = self.nodes
@@ -74,6 +76,18 @@ class Layers:
         rows = self.checkpoint.rows(table, width)
         value = self.checkpoint.value(self.nodes, table, rows, width)
         return self._float(self.nodes.add("Gather", value, ids), table)
+
+    def project(self, x: Value, name: str, inputs: int, outputs: int, *, bias: bool | None = True) -> Value:
+        """`linear` within the layers of an encoder, where nearly all the work is: in integers if that was asked for."""
+        if not self.checkpoint.quantize:
+            return self.linear(x, name, inputs, outputs, bias=bias)
+        if x not in self._rounded:
+            self._rounded[x] = integers.rounded(self.nodes, x)
+        if bias is None:
+            bias = self.checkpoint.has(f"{name}.bias")
+        shift = self.weight(f"{name}.bias", outputs) if bias else ""
+        weight = self.checkpoint.read(f"{name}.weight", outputs, inputs)
+        return integers.product(self.nodes, self._rounded[x], f"{name}.weight", weight, shift)
 
     def linear(self, x: Value, name: str, inputs: int, outputs: int, *, bias: bool | None = True) -> Value:
         """[…, inputs] → […, outputs]. `bias` None: where the checkpoint has one."""

@@ -32,16 +32,16 @@ def modernbert(config: Config, checkpoint: Checkpoint, nodes: Nodes) -> Encoder:
     for number, kind in enumerate(_kinds(config)):
         layer = f"layers.{number}"
         before = layers.norm(x, f"{layer}.attn_norm", width) if number else x
-        joined = layers.linear(before, f"{layer}.attn.Wqkv", width, 3 * width, bias=None)
+        joined = layers.project(before, f"{layer}.attn.Wqkv", width, 3 * width, bias=None)
         query, key, value = nodes.split("Split", 3, joined, axis=-1, num_outputs=3)
         query, key = (rotations[kind].turn(layers, part) for part in (query, key))
         seen = layers.attend(inputs, query, key, value, bias[kind])
-        x = nodes.add("Add", x, layers.linear(seen, f"{layer}.attn.Wo", width, width, bias=None))
+        x = nodes.add("Add", x, layers.project(seen, f"{layer}.attn.Wo", width, width, bias=None))
         before = layers.norm(x, f"{layer}.mlp_norm", width)
-        joined = layers.linear(before, f"{layer}.mlp.Wi", width, 2 * inner, bias=None)
+        joined = layers.project(before, f"{layer}.mlp.Wi", width, 2 * inner, bias=None)
         up, gate = nodes.split("Split", 2, joined, axis=-1, num_outputs=2)
         gated = nodes.add("Mul", layers.activate(activation, up), gate)
-        x = nodes.add("Add", x, layers.linear(gated, f"{layer}.mlp.Wo", inner, width, bias=None))
+        x = nodes.add("Add", x, layers.project(gated, f"{layer}.mlp.Wo", inner, width, bias=None))
     return Encoder(
         layers=layers,
         inputs=inputs,

@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moorage.errors import ModelError
 from moorage.runtimes.onnx.graph import protobuf as pb
 
 CONTRIB = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
-FLOAT, INT32, INT64, BOOL, FLOAT16, BFLOAT16 = 1, 6, 7, 9, 10, 16
+FLOAT, UINT8, INT8, INT32, INT64, BOOL, FLOAT16, BFLOAT16 = 1, 2, 3, 6, 7, 9, 10, 16
 """TensorProto.DataType."""
 
 _IR_VERSION = 10
 _OPSETS = {"": 21, CONTRIB: 1}
-_ELEMENTS = {"float32": FLOAT, "int64": INT64}
+_ELEMENTS = {"float32": FLOAT, "uint8": UINT8, "int8": INT8, "int64": INT64}
 _EXTERNAL = 1
+_MAX_BYTES = (1 << 31) - 4096
+"""Protobuf's bound on a message, with room for what stands around the graph."""
 
 Value = str
 """The name of what a node gives."""
@@ -65,13 +68,16 @@ class Nodes:
     def constant(self, array: NDArray[Any] | Sequence[int]) -> Value:
         """A small tensor within the graph; a list of numbers is int64, as shapes and axes want it."""
         tensor = array if isinstance(array, np.ndarray) else np.array(array, dtype=np.int64)
-        content = tensor.tobytes()
-        key = (tensor.dtype.name, tensor.shape, content)
+        key = (tensor.dtype.name, tensor.shape, tensor.tobytes())
         if key not in self._constants:
-            name = f"constant_{len(self._constants)}"
-            self._constants[key] = name
-            self._tensors[name] = _tensor(name, _ELEMENTS[tensor.dtype.name], tensor.shape, pb.data(9, content))
+            self._constants[key] = self.tensor(f"constant_{len(self._constants)}", tensor)
         return self._constants[key]
+
+    def tensor(self, name: str, array: NDArray[Any]) -> Value:
+        """A tensor within the graph, under this name."""
+        content = pb.data(9, array.tobytes())
+        self._tensors[name] = _tensor(name, _ELEMENTS[array.dtype.name], array.shape, content)
+        return name
 
     def number(self, value: float) -> Value:
         """A float32 scalar."""
@@ -109,13 +115,19 @@ class Nodes:
         )
 
     def model(self) -> bytes:
-        """The whole as an ONNX ModelProto."""
+        """The whole as an ONNX ModelProto. Raises ModelError where the tensors within make it too large."""
         graph = [pb.data(1, node) for node in self._nodes]
         graph.append(pb.text(2, self._name))
         graph += [pb.data(5, tensor) for tensor in self._tensors.values()]
         graph += [pb.data(11, value) for value in self._inputs.values()]
         graph += [pb.data(12, value) for value in self._outputs.values()]
         opsets = [pb.data(8, pb.text(1, domain) + pb.number(2, version)) for domain, version in _OPSETS.items()]
+        size_bytes = sum(map(len, graph))
+        if size_bytes > _MAX_BYTES:
+            raise ModelError(
+                f"the graph would hold {size_bytes} bytes of rounded weights, more than a protobuf message can; serve "
+                "the model without quantisation"
+            )
         return b"".join([pb.number(1, _IR_VERSION), pb.text(2, "moorage"), *opsets, pb.data(7, b"".join(graph))])
 
 
