@@ -3,12 +3,12 @@
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from moorage.testing.connection import Connection, Request
 from moorage.testing.faults import END, Fault, Plan
 from moorage.testing.record import Call
-from moorage.testing.replies import Generation, encode
+from moorage.testing.replies import encode
 from moorage.wire import sse
 
 GARBAGE = b"\x00\xff\x16\x03\x01 this is not HTTP \xfe\x00\r\n\r\n"
@@ -21,6 +21,25 @@ class FaultStruck(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.kind)
         self.fault = fault
+
+
+class Reply(Protocol):
+    """What is said to one call that takes time: its tokens, and how they look as a stream and as a body."""
+
+    n: int
+    """How often it says them."""
+    tokens: list[str]
+    stream: bool
+    wants_usage: bool
+    usage_always: bool
+
+    @property
+    def content_type(self) -> str: ...
+
+    def opening(self) -> Iterable[bytes]: ...
+    def token(self, at: int) -> Iterable[bytes]: ...
+    def closing(self) -> Iterable[bytes]: ...
+    def whole(self) -> bytes: ...
 
 
 class Delivery:
@@ -69,16 +88,16 @@ class Delivery:
         await self._send(body[len(body) // 2 :])
         self._finish()
 
-    async def whole(self, generation: Generation, next_token: Callable[[], Awaitable[None]]) -> None:
+    async def whole(self, generation: Reply, next_token: Callable[[], Awaitable[None]]) -> None:
         """A generation as one body, after the time it takes."""
         await self._strike(None)
         for _ in generation.tokens:
             await next_token()
             self.connection.check()
         self._enlarge(generation)
-        await self.body(generation.whole())
+        await self.body(generation.whole(), content_type=generation.content_type)
 
-    async def stream(self, generation: Generation, next_token: Callable[[], Awaitable[None]]) -> None:
+    async def stream(self, generation: Reply, next_token: Callable[[], Awaitable[None]]) -> None:
         """A generation as server-sent events, each token as it is made."""
         generation.usage_always = "usage" in self.plan
         generation.wants_usage = generation.wants_usage and "nousage" not in self.plan
@@ -136,7 +155,7 @@ class Delivery:
         if "close" in self.plan:
             self.connection.close()
 
-    def _enlarge(self, generation: Generation) -> None:
+    def _enlarge(self, generation: Reply) -> None:
         if fault := self.plan.get("huge"):
             generation.tokens = ["x" * (fault.size or HUGE_BYTES)]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from moorage.testing.faults import Fault
+from moorage.testing.forms import Form
 
 Outcome = Literal["running", "finished", "cancelled", "faulted"]
 
@@ -34,6 +35,11 @@ class Call:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    @property
+    def form(self) -> Form:
+        """Raises ValueError for a body that is none."""
+        return Form(self.header("content-type"), self.body)
 
     def header(self, name: str) -> str:
         """The first header of that name, empty where there is none."""

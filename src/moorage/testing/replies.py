@@ -28,6 +28,9 @@ WORDS = (
     " winds.",
 )
 
+PROMPTS = ("messages", "prompt", "input", "query", "text_1", "queries", "data_1", "texts", "inputs")
+"""Fields in which a body may say what it is about."""
+
 encode = msgspec.json.encode
 _counter = itertools.count(1)
 CREATED = 1_700_000_000
@@ -48,7 +51,7 @@ def text_of(value: Any) -> str:
 
 
 def prompt_of(body: Mapping[str, Any]) -> str:
-    return next((text_of(body[key]) for key in ("messages", "prompt", "input") if key in body), "")
+    return next((text_of(body[key]) for key in PROMPTS if key in body), "")
 
 
 def last_of(body: Mapping[str, Any]) -> str:
@@ -67,7 +70,9 @@ def count(text: str) -> int:
 
 
 class Generation:
-    """One reply: its tokens, and how they look as a stream and as a body."""
+    """One reply (`delivery.Reply`): its tokens, and how they look as a stream and as a body."""
+
+    content_type = "application/json"
 
     def __init__(self, path: str, body: Mapping[str, Any], *, model: str, default_tokens: int) -> None:
         self.chat = path.endswith("/chat/completions")
@@ -162,21 +167,6 @@ class Generation:
     def _call(self, arguments: str) -> dict[str, Any]:
         function = {"name": self.tool, "arguments": arguments}
         return {"id": f"call_{self.id[-12:]}", "type": "function", "function": function}
-
-
-def embeddings(body: Mapping[str, Any], *, model: str, dimensions: int = 8) -> bytes:
-    """Vectors of unit length that differ with the text."""
-    source = _list(body.get("input"))
-    are_tokens = bool(source) and all(isinstance(item, int) for item in source)
-    inputs = source if source and not are_tokens else [body.get("input")]
-    data: list[dict[str, Any]] = []
-    for index, one in enumerate(inputs):
-        raw = [1.0 + (hash_of(text_of(one)) >> shift & 7) for shift in range(0, 3 * dimensions, 3)]
-        norm = sum(x * x for x in raw) ** 0.5
-        data.append({"object": "embedding", "index": index, "embedding": [x / norm for x in raw]})
-    tokens = count(prompt_of(body))
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return encode({"object": "list", "data": data, "model": model, "usage": usage})
 
 
 def tokenized(body: Mapping[str, Any], *, max_model_len: int) -> bytes:

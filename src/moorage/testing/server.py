@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
-from moorage.testing import replies
+from moorage.testing import encoders, replies
 from moorage.testing.connection import ClientGone, Connection, Request
-from moorage.testing.delivery import Delivery, FaultStruck
+from moorage.testing.delivery import Delivery, FaultStruck, Reply
 from moorage.testing.faults import Fault, Faults, Plan
+from moorage.testing.forms import Form
 from moorage.testing.record import Call, Record
 from moorage.testing.replies import Generation
+from moorage.testing.speech import Transcript
 
 METRICS: Mapping[str, str] = {
     "running": "vllm:num_requests_running",
@@ -26,7 +28,9 @@ METRICS: Mapping[str, str] = {
 }
 """What `/metrics` tells, under vLLM's names."""
 
-_WORK = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+_GENERATION = ("/v1/chat/completions", "/v1/completions")
+_SPEECH = ("/v1/audio/transcriptions", "/v1/audio/translations")
+_WORK = (*_GENERATION, *encoders.ROUTES, *_SPEECH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,7 @@ class Behaviour:
 
 
 class FakeEngine:
-    """A server that speaks chat, completions and embeddings, whose faults and counts a test holds in its hand.
+    """A server that chats, embeds, ranks, labels and transcribes, whose faults and counts a test holds in its hand.
 
         async with FakeEngine(tokens_per_s=50) as engine:
             engine.fault("stall", after=3)
@@ -96,9 +100,9 @@ class FakeEngine:
             ("GET", "/metrics"): self._tell_metrics,
             ("GET", "/v1/models"): self._models,
             ("POST", "/tokenize"): self._tokenize,
-            ("POST", "/v1/embeddings"): self._embed,
-            ("POST", "/v1/completions"): self._generate,
-            ("POST", "/v1/chat/completions"): self._generate,
+            **{("POST", path): self._encode for path in encoders.ROUTES},
+            **{("POST", path): self._generate for path in _GENERATION},
+            **{("POST", path): self._transcribe for path in _SPEECH},
             ("GET", "/_state"): self._state,
             ("POST", "/_fault"): self._set_fault,
             ("DELETE", "/_fault"): self._set_fault,
@@ -111,7 +115,7 @@ class FakeEngine:
 
     @property
     def calls(self) -> list[Call]:
-        """The last calls for chat, completions and embeddings, oldest first."""
+        """The last calls for a model's work, oldest first."""
         return [call for call in self.record.calls if call.path in _WORK]
 
     def fault(self, kind: str, **values: Any) -> None:
@@ -225,15 +229,30 @@ class FakeEngine:
         if generation.prompt_tokens + len(generation.tokens) > self.behaviour.max_model_len:
             await delivery.error(400, f"the context is {self.behaviour.max_model_len} tokens long")
             return
+        await self._work(generation, generation.prompt_tokens, body, call, delivery)
+
+    async def _transcribe(self, request: Request, call: Call, delivery: Delivery) -> None:
+        form = Form(request.header("content-type"), request.body)
+        try:
+            transcript = Transcript(form, default_tokens=self.behaviour.reply_tokens)
+        except ValueError as error:
+            await delivery.error(400, str(error))
+            return
+        await self._work(transcript, 0, form.fields, call, delivery)
+
+    async def _work(
+        self, generation: Reply, prompt_tokens: int, body: Mapping[str, Any], call: Call, delivery: Delivery
+    ) -> None:
+        """Hold a slot for as long as it takes, and say it token by token."""
         cancels = self.behaviour.cancels
         delivery.connection.deaf = cancels == "never" or (cancels == "streams" and not generation.stream)
-        async with self._working(call, delivery, generation.prompt_tokens, body):
+        async with self._working(call, delivery, prompt_tokens, body):
             if delivery.answered:
                 return
             deliver = delivery.stream if generation.stream else delivery.whole
             await deliver(generation, self._pace(generation, call, delivery))
 
-    def _pace(self, generation: Generation, call: Call, delivery: Delivery) -> Callable[[], Awaitable[None]]:
+    def _pace(self, generation: Reply, call: Call, delivery: Delivery) -> Callable[[], Awaitable[None]]:
         """What to await before each token."""
         begin, made = time.monotonic(), 0
 
@@ -297,13 +316,16 @@ class FakeEngine:
         if taking.cancelled() or not taking.done():
             raise ClientGone
 
-    async def _embed(self, request: Request, call: Call, delivery: Delivery) -> None:
+    async def _encode(self, request: Request, call: Call, delivery: Delivery) -> None:
         body = _body(request)
-        tokens = replies.count(replies.prompt_of(body))
         delivery.connection.deaf = self.behaviour.cancels != "always"
-        async with self._working(call, delivery, tokens, body):
-            if not delivery.answered:
-                await delivery.body(replies.embeddings(body, model=self.behaviour.model))
+        async with self._working(call, delivery, replies.count(replies.prompt_of(body)), body):
+            if delivery.answered:
+                return
+            try:
+                await delivery.body(encoders.ROUTES[request.path](body, self.behaviour.model))
+            except ValueError as error:
+                await delivery.error(400, str(error))
 
     async def _tokenize(self, request: Request, call: Call, delivery: Delivery) -> None:
         await delivery.body(replies.tokenized(_body(request), max_model_len=self.behaviour.max_model_len))
@@ -350,7 +372,10 @@ class FakeEngine:
         await self.accept()
 
 
-def _body(request: Request) -> dict[str, Any]:
+def _body(request: Request) -> Mapping[str, Any]:
+    """What a JSON object, or a form, says. Raises ValueError."""
+    if request.header("content-type").startswith("multipart/"):
+        return Form(request.header("content-type"), request.body).fields
     try:
         value: Any = json.loads(request.body)
     except RecursionError as error:

@@ -60,8 +60,8 @@ class FormBody:
             if not text:
                 raise BadRequest(f"{name!r} is empty; say it, or leave it out", param=name)
             return cast("T", text)
-        if kind is bool and text.lower() in _FLAGS:
-            return cast("T", _FLAGS[text.lower()])
+        if kind is bool and (flag := _FLAGS.get(text.strip().lower())) is not None:
+            return cast("T", flag)
         raise BadRequest(f"{name!r} is {text[:100]!r}; it may be true or false", param=name)
 
     def for_target(self, call: Call, model: ModelRow, target: TargetRow) -> Upload:

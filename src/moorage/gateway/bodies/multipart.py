@@ -14,8 +14,9 @@ from python_multipart.multipart import MultipartParser
 
 from moorage.errors import BadRequest, TooLarge, UnsupportedType
 
-PARTS_MAX = 100
-FIELD_BYTES_MAX = 64 * 1024
+PARTS_MAX = 1200
+"""OpenAI's list fields take one part an entry."""
+FIELD_BYTES_MAX = 256 * 1024
 """Of a part that is no file."""
 FILE = "file"
 READ = ("model", "stream")
