@@ -34,8 +34,8 @@ class LlamaCppSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknow
     batch_tokens: int
     """Prompt tokens per engine step; cancellation is seen between steps."""
     kv_cache_dtype: Literal["f16", "q8_0", "q4_0"] = "f16"
-    pooling: Literal["file", "mean"] = "file"
-    """How an embedding is made of token vectors; `file` is what the model file says."""
+    pooling: Literal["file", "mean", "rank"] = "file"
+    """What is made of token vectors: one vector, or with rank a score; `file` is what the model file says."""
     prefix_caching: bool = True
     prompt_cache_mib: int = 0
     """Host memory for the KV cache of conversations that lost their slot."""
@@ -52,6 +52,10 @@ class EncoderSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown
     """Tokens of one step, padding counted: texts of several calls share it."""
     max_calls: int
     """Calls worked on at once."""
+    pooling: Literal["file", "mean", "cls", "max", "lasttoken", "weightedmean"] = "file"
+    """How token vectors become one; `file` is what the model's files say, the mean where they are silent."""
+    matryoshka: bool = False
+    """Whether embeddings may be cut to any size, though the files do not say so."""
 
 
 class SpeechSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -36,7 +36,7 @@ async def classify(request: ClassifyRequest, encoder: Encoder) -> ClassifyRespon
 async def pooling(request: PoolingRequest, encoder: Encoder) -> PoolingResponse:
     """Raises BadRequest."""
     profile = encoder.profile
-    kind: Kind = request.task or _first(profile)
+    kind: Kind = request.task or profile.first_kind
     _check_kind(kind, profile)
     if kind == "embed":
         check_dimensions(request.dimensions, profile)
@@ -73,12 +73,6 @@ def _classification(index: int, row: Numbers, probs: NDArray[np.float64], profil
         probs=probs.tolist(),
         num_classes=len(probs),
     )
-
-
-def _first(profile: Profile) -> Kind:
-    """What a model gives that was asked for nothing in particular."""
-    order: tuple[Kind, ...] = ("embed", "classify", "token_classify", "token_embed")
-    return next(kind for kind in order if kind in profile.kinds)
 
 
 def _check_kind(kind: Kind, profile: Profile) -> None:

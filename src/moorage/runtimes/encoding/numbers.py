@@ -10,6 +10,7 @@ from moorage.errors import BadRequest, InternalError
 from moorage.runtimes.encoding.port import Activation, Encoder, Item, Kind, Numbers, Profile
 from moorage.wire.api.embed_v2 import Embeddings, EmbeddingType
 
+SIZES_SHOWN = 16
 TINY = 1e-12
 """A vector shorter than this has no direction, and is left as it is."""
 
@@ -44,8 +45,8 @@ def check_dimensions(wanted: int | None, profile: Profile, param: str = "dimensi
     if wanted is None or wanted == profile.width or wanted in profile.shorter:
         return
     words = "cannot be shortened"
-    if isinstance(profile.shorter, range):
-        words = f"can be shortened to {profile.shorter.start} to {profile.width}"
+    if len(profile.shorter) > SIZES_SHOWN:
+        words = f"can be shortened to {min(profile.shorter)} to {max(profile.shorter)}"
     elif profile.shorter:
         words = f"can be shortened to {', '.join(map(str, sorted(profile.shorter)))}"
     raise BadRequest(

@@ -12,6 +12,8 @@ from moorage.wire.names import Task
 Numbers = NDArray[np.float32]
 Kind = Literal["embed", "classify", "token_embed", "token_classify"]
 """What is asked of a text: one vector, one row of label scores, or one of these for each token."""
+KINDS: tuple[Kind, ...] = ("embed", "classify", "token_classify", "token_embed")
+"""In the order in which a model is taken to be made for them."""
 Activation = Literal["sigmoid", "softmax", "identity"]
 """How a row of label scores becomes what a client reads."""
 
@@ -42,6 +44,8 @@ class Item(NamedTuple):
     ids: Sequence[int]
     types: Sequence[int] = ()
     """Which of a pair's two texts a token belongs to; empty where all are of one."""
+    source: Text | Pair | None = None
+    """What was read, for libraries that put pairs together themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,11 @@ class Profile:
     label_activation: Activation = "softmax"
     score_activation: Activation = "sigmoid"
 
+    @property
+    def first_kind(self) -> Kind:
+        """What a model gives that is asked for nothing in particular."""
+        return next(kind for kind in KINDS if kind in self.kinds)
+
 
 class Encoder(Protocol):
     """A loaded model. Its methods are cancelled when the client leaves, and then drop what still waits."""
@@ -82,18 +91,22 @@ class Encoder(Protocol):
         """Texts in tokens, as long as they are where there is no `cut`. Raises BadRequest."""
         ...
 
-    async def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, those that the model adds left out."""
-        ...
-
-    def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """How the vocabulary writes each token."""
-        ...
-
     async def run(self, kind: Kind, items: Sequence[Item]) -> list[Numbers]:
         """One array an item, in their order: [width], [labels], [tokens, width] or [tokens, labels].
 
         Embeddings need not be normalised nor scores activated: the routes do both, as the profile says. Items fit the
         context. Raises MoorageError.
         """
+        ...
+
+
+class TextEncoder(Encoder, Protocol):
+    """An encoder whose vocabulary is at hand."""
+
+    async def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, those that the model adds left out."""
+        ...
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """How the vocabulary writes each token."""
         ...

@@ -7,7 +7,7 @@ from moorage.errors import BadRequest
 from moorage.runtimes.encoding.embeddings import embed, embeddings
 from moorage.runtimes.encoding.labels import classify, pooling
 from moorage.runtimes.encoding.matching import rerank, score
-from moorage.runtimes.encoding.port import Encoder
+from moorage.runtimes.encoding.port import Encoder, TextEncoder
 from moorage.runtimes.encoding.tokens import detokenize, tokenize
 from moorage.runtimes.host.app import Post
 from moorage.runtimes.host.asgi import Send, reply_json
@@ -42,19 +42,22 @@ Request = (
     | DetokenizeRequest
 )
 R = TypeVar("R", bound=Request)
+E = TypeVar("E", bound=Encoder)
 
 
-def posts(encoder: Encoder, served_name: str) -> dict[str, Post]:
+def posts(encoder: TextEncoder, served_name: str) -> dict[str, Post]:
     """Every route of encoders by path; those that are not for this model's task say so."""
+    return encoder_posts(encoder, served_name) | {
+        "/tokenize": _route(encoder, served_name, TokenizeRequest, tokenize, *ENCODERS),
+        "/detokenize": _route(encoder, served_name, DetokenizeRequest, detokenize, *ENCODERS),
+    }
+
+
+def encoder_posts(encoder: Encoder, served_name: str) -> dict[str, Post]:
+    """The same without those of tokens, which a library may have of its own."""
 
     def route(kind: type[R], answer: Callable[[R, Encoder], Awaitable[Any]], *tasks: Task) -> Post:
-        async def post(body: bytes, send: Send) -> None:
-            request = decode(kind, body)
-            request.model = request.model or served_name
-            _expect(request.model, encoder.profile.task, tasks)
-            await reply_json(send, await answer(request, encoder))
-
-        return post
+        return _route(encoder, served_name, kind, answer, *tasks)
 
     return {
         "/v1/embeddings": route(EmbeddingRequest, embeddings, "embed"),
@@ -66,9 +69,17 @@ def posts(encoder: Encoder, served_name: str) -> dict[str, Post]:
         "/v1/score": route(ScoreRequest, score, "rerank", "embed"),
         "/classify": route(ClassifyRequest, classify, "classify"),
         "/pooling": route(PoolingRequest, pooling, *ENCODERS),
-        "/tokenize": route(TokenizeRequest, tokenize, *ENCODERS),
-        "/detokenize": route(DetokenizeRequest, detokenize, *ENCODERS),
     }
+
+
+def _route(encoder: E, served_name: str, kind: type[R], answer: Callable[[R, E], Awaitable[Any]], *tasks: Task) -> Post:
+    async def post(body: bytes, send: Send) -> None:
+        request = decode(kind, body)
+        request.model = request.model or served_name
+        expect(request.model, encoder.profile.task, tasks)
+        await reply_json(send, await answer(request, encoder))
+
+    return post
 
 
 async def _rerank(request: RerankRequest, encoder: Encoder) -> RerankResponse:
@@ -79,7 +90,8 @@ async def _rerank_v2(request: RerankRequest, encoder: Encoder) -> RerankResponse
     return await rerank(request, encoder, version="2", with_documents=False)
 
 
-def _expect(model: str, own: Task, tasks: tuple[Task, ...]) -> None:
+def expect(model: str, own: Task, tasks: tuple[Task, ...]) -> None:
+    """Raises BadRequest for a model that is for something else."""
     if own not in tasks:
         raise BadRequest(
             f"model {model!r} is for {WORK[own]}, not for {WORK[tasks[0]]}", param="model", code="wrong_task"

@@ -2,11 +2,11 @@
 
 from moorage.errors import BadRequest
 from moorage.runtimes.encoding import inputs
-from moorage.runtimes.encoding.port import Encoder
+from moorage.runtimes.encoding.port import TextEncoder
 from moorage.wire.api.tokens import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 
 
-async def tokenize(request: TokenizeRequest, encoder: Encoder) -> TokenizeResponse:
+async def tokenize(request: TokenizeRequest, encoder: TextEncoder) -> TokenizeResponse:
     """`add_special_tokens` is true when left out: so counted, a text has the tokens a call is charged."""
     if request.messages is not None:
         raise BadRequest("messages: an encoder has no chat template; give prompt", param="messages")
@@ -24,6 +24,6 @@ async def tokenize(request: TokenizeRequest, encoder: Encoder) -> TokenizeRespon
     )
 
 
-async def detokenize(request: DetokenizeRequest, encoder: Encoder) -> DetokenizeResponse:
+async def detokenize(request: DetokenizeRequest, encoder: TextEncoder) -> DetokenizeResponse:
     inputs.check_tokens(request.tokens, "tokens", encoder.profile)
     return DetokenizeResponse(prompt=await encoder.decode(request.tokens))

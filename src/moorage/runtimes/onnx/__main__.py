@@ -1,0 +1,16 @@
+"""`python -m moorage.runtimes.onnx SETTINGS.json`: SETTINGS is a wire.runtime.EncoderSettings."""
+
+import sys
+
+from moorage.runtimes.host.process import Runtime, main
+from moorage.wire.runtime import EncoderSettings
+
+
+def _make(settings: EncoderSettings) -> Runtime:
+    from moorage.runtimes.onnx.runtime import Onnx
+
+    return Onnx(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(EncoderSettings, _make))

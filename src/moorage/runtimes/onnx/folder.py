@@ -1,0 +1,219 @@
+"""What a model's folder says of how texts become numbers: graph, tokenizer, modules, prompts, labels."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moorage.errors import ModelError
+from moorage.models import onnx, pretrained, sentence
+from moorage.models.document import Document, entries
+from moorage.models.opening import exactly, listing, opened
+from moorage.models.pretrained import Described
+from moorage.models.safetensors import Tensor, tensors
+from moorage.runtimes.encoding.port import Activation
+from moorage.runtimes.onnx.pooling import ACTIVATIONS, POOLS, Dense, Module, Normalize
+
+TOKENIZER = "tokenizer.json"
+_MODES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+"""sentence-transformers' older spelling, in the order in which it joins several."""
+_SCORES: dict[str, Activation] = {"Sigmoid": "sigmoid", "Identity": "identity", "Softmax": "softmax"}
+_PROMPTS_MAX = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    graph: Path | None
+    """The ONNX file; None where the graph is written from safetensors."""
+    base: Path
+    """Has config.json, tokenizer and weights."""
+    described: Described
+    lower: bool
+    """Whether texts are put into small letters first."""
+    pools: tuple[str, ...]
+    modules: tuple[Module, ...]
+    """What follows the pooling, but for a normalisation at the end."""
+    normalized: bool
+    silent: bool
+    """Whether the files say nothing of pooling, so that the mean is taken."""
+    prompts: Mapping[str, str]
+    default_prompt: str | None
+    shorter: range | frozenset[int]
+    """Sizes to which an embedding may be cut."""
+    label_activation: Activation
+    score_activation: Activation
+    pad_token: int
+
+
+def read(path: Path) -> Folder:
+    """Of a folder, or of an ONNX file in one. Raises ModelError with what is missing or cannot be served."""
+    root, graph = (path, None) if path.is_dir() else (_root_of(path), path)
+    there = listing(root)
+    described = pretrained.describe(root, there)
+    base = described.sentence.transformer
+    _check_tokenizer(base, graph)
+    config = described.config
+    settings = Document.find(root, "config_sentence_transformers.json", there)
+    pools, modules = _modules(root) if sentence.MODULES in there and described.sentence.embeds else ((), ())
+    normalized = not pools or any(isinstance(module, Normalize) for module in modules[-1:])
+    return Folder(
+        graph=graph or onnx.model_file(base),
+        base=base,
+        described=described,
+        lower=_lowers(base),
+        pools=pools or ("mean",),
+        modules=modules[:-1] if normalized else modules,
+        normalized=normalized,
+        silent=not pools,
+        prompts=_prompts(settings),
+        default_prompt=settings.text("default_prompt_name"),
+        shorter=_shorter(config),
+        label_activation=_label_activation(config, len(described.labels)),
+        score_activation=_score_activation(config, settings),
+        pad_token=config.number("pad_token_id") or 0,
+    )
+
+
+def _root_of(graph: Path) -> Path:
+    """The folder of a graph's tokenizer: its own, or the one around `onnx/`."""
+    own = graph.absolute().parent
+    if os.path.lexists(own / TOKENIZER) or not os.path.lexists(own.parent / TOKENIZER):
+        return own
+    return own.parent
+
+
+def _check_tokenizer(base: Path, graph: Path | None) -> None:
+    if os.path.lexists(base / TOKENIZER):
+        return
+    near = [name for name in ("vocab.txt", "spiece.model", "sentencepiece.bpe.model") if os.path.lexists(base / name)]
+    has = f" (it has {near[0]}, an older form)" if near else ""
+    raise ModelError(
+        f"{str(base)!r} has no {TOKENIZER}{has}, without which no text can be read: put the model's {TOKENIZER} beside "
+        f"{graph.name if graph else 'its config.json'}, or name a folder that has both"
+    )
+
+
+def _modules(root: Path) -> tuple[tuple[str, ...], tuple[Module, ...]]:
+    """Poolings, and what follows them."""
+    pools: tuple[str, ...] = ()
+    modules: list[Module] = []
+    for module in entries(root / sentence.MODULES)[1:]:
+        kind, place = sentence.kind_of(module), sentence.place_of(root, module)
+        if kind == "Pooling" and not modules:
+            pools = _pools(Document.find(place, "config.json", listing(place)))
+        elif kind == "Dense":
+            modules.append(_dense(place))
+        elif kind == "Normalize":
+            modules.append(Normalize())
+        elif kind != "Dropout":
+            raise ModelError(
+                f"{str(root / sentence.MODULES)!r} has a module {kind!r}; served are Transformer, Pooling, Dense and "
+                "Normalize: use another model, or one whose ONNX graph gives sentence_embedding"
+            )
+    return pools, tuple(modules)
+
+
+def _pools(config: Document) -> tuple[str, ...]:
+    named = config.values.get("pooling_mode")
+    names = (named,) if isinstance(named, str) else config.texts("pooling_mode")
+    names = names or tuple(name for key, name in _MODES.items() if config.flag(key)) or ("mean",)
+    for name in names:
+        if name not in POOLS:
+            raise ModelError(f"{str(config.path)!r} has the pooling {name!r}; served are {', '.join(POOLS)}")
+    if config.values.get("include_prompt") is False:
+        raise ModelError(f"{str(config.path)!r} leaves prompts out of the pooling, which is not served here")
+    return names
+
+
+def _dense(place: Path) -> Dense:
+    config = Document.read(place / "config.json")
+    activation = (config.text("activation_function") or "Tanh").rpartition(".")[2]
+    if activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise ModelError(f"{str(config.path)!r} has the activation {activation!r}; served are {known}")
+    if "model.safetensors" not in listing(place):
+        raise ModelError(f"{str(place)!r} has no model.safetensors; get the model with its layers in safetensors")
+    found = tensors(place)
+    if "linear.weight" not in found:
+        raise ModelError(f"{str(place)!r} has no tensor 'linear.weight', which a Dense module needs")
+    weight = _array(found["linear.weight"])
+    bias = _array(found["linear.bias"]) if "linear.bias" in found else None
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ModelError(
+            f"{str(place)!r} has a layer of the shapes {weight.shape} and {bias is not None and bias.shape}"
+        )
+    return Dense(weight, bias, activation)
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    """Raises ModelError for a type that is none of the usual three."""
+    with opened(tensor.file) as (file, _):
+        file.seek(tensor.offset)
+        content = exactly(file, tensor.length)
+    match tensor.dtype:
+        case "F32":
+            flat = np.frombuffer(content, "<f4")
+        case "F16":
+            flat = np.frombuffer(content, "<f2").astype(np.float32)
+        case "BF16":
+            flat = (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32)
+        case other:
+            raise ModelError(f"{str(tensor.file)!r} has a layer in {other}; served are F32, F16 and BF16")
+    return flat.reshape(tensor.shape)
+
+
+def _lowers(base: Path) -> bool:
+    for name in listing(base):
+        if name.startswith("sentence_") and name.endswith("_config.json"):
+            return Document.read(base / name).flag("do_lower_case")
+    return False
+
+
+def _prompts(settings: Document) -> dict[str, str]:
+    found = settings.child("prompts").values
+    if len(found) > _PROMPTS_MAX or not all(isinstance(text, str) for text in found.values()):
+        raise ModelError(f"{str(settings.path)!r}: 'prompts' must name texts")
+    return cast("dict[str, str]", dict(found))
+
+
+def _shorter(config: Document) -> range | frozenset[int]:
+    named = config.values.get("matryoshka_dimensions")
+    if isinstance(named, list):
+        sizes = cast("list[object]", named)
+        return frozenset(size for size in sizes if isinstance(size, int) and size > 0)
+    width = config.number("hidden_size", "d_model", "dim", "n_embd") or 0
+    return range(1, width + 1) if config.flag("is_matryoshka") else frozenset()
+
+
+def _label_activation(config: Document, labels: int) -> Activation:
+    """As transformers' pipelines choose it."""
+    kind = config.text("problem_type")
+    if kind == "regression":
+        return "identity"
+    return "sigmoid" if kind == "multi_label_classification" or labels == 1 else "softmax"
+
+
+def _score_activation(config: Document, settings: Document) -> Activation:
+    """What the cross-encoder was saved with; a sigmoid where it does not say, as sentence-transformers has it."""
+    said = (
+        config.child("sentence_transformers").text("activation_fn")
+        or config.text("sbert_ce_default_activation_function")
+        or settings.text("activation_fn")
+    )
+    if said is None:
+        return "sigmoid"
+    name = said.rpartition(".")[2]
+    if name not in _SCORES:
+        raise ModelError(f"{str(config.path)!r} has the activation {said!r}; served are {', '.join(_SCORES)}")
+    return _SCORES[name]

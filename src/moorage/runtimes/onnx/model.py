@@ -1,0 +1,143 @@
+"""A loaded model: its folder, tokenizer and session, and what a step of texts becomes."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from moorage.errors import EngineError, ModelError
+from moorage.runtimes.encoding.port import Item, Kind, Numbers, Profile
+from moorage.runtimes.onnx import folder, graph
+from moorage.runtimes.onnx.folder import Folder
+from moorage.runtimes.onnx.pooling import pooled
+from moorage.runtimes.onnx.session import Session, Stop
+from moorage.runtimes.onnx.tokenizer import Tokenizer
+from moorage.wire.runtime import EncoderSettings
+
+WARM_TOKENS = 256
+WARM_ROUNDS = 3
+
+
+class Model:
+    """Construct (blocks until loaded) → step, on one thread at a time."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        """Raises EngineError."""
+        self._settings = settings
+        try:
+            self._folder = _read(settings)
+            source, longest = _source(self._folder)
+        except ModelError as error:
+            raise EngineError(error.message) from error
+        self.tokenizer = Tokenizer(self._folder.base / folder.TOKENIZER, lower=self._folder.lower)
+        self._session = Session(source, threads=settings.threads, pad_token=self._folder.pad_token)
+        self.profile = self._profile(settings, longest)
+        self.token_s = self._warm()
+        """Seconds that a token takes."""
+
+    def step(self, kind: Kind, items: Sequence[Item], stop: Stop) -> list[Numbers]:
+        """One array an item. Raises InternalError, Stopped."""
+        outputs = self._session.outputs
+        match kind:
+            case "embed":
+                return list(self._vectors(items, stop))
+            case "token_embed":
+                assert outputs.states is not None
+                found, _ = self._session.run(items, outputs.states, stop)
+            case "classify" | "token_classify":
+                assert outputs.logits is not None
+                found, _ = self._session.run(items, outputs.logits, stop)
+        if kind == "classify":
+            return list(found)
+        return [found[row, : len(item.ids)] for row, item in enumerate(items)]
+
+    def _vectors(self, items: Sequence[Item], stop: Stop) -> Numbers:
+        outputs = self._session.outputs
+        if outputs.sentence is not None:
+            return self._session.run(items, outputs.sentence, stop)[0]
+        assert outputs.states is not None
+        vectors = pooled(*self._session.run(items, outputs.states, stop), self._folder.pools)
+        for module in self._folder.modules:
+            vectors = module(vectors)
+        return vectors
+
+    def _profile(self, settings: EncoderSettings, longest: int | None) -> Profile:
+        found, task, outputs = self._folder, settings.task, self._session.outputs
+        kinds: set[Kind] = set()
+        if outputs.states:
+            kinds.add("token_embed")
+        if task == "embed" and (outputs.states or outputs.sentence):
+            kinds.add("embed")
+        if task != "embed" and outputs.logits:
+            kinds.add("classify" if outputs.logits_rank == 2 else "token_classify")
+        _check_task(settings, kinds)
+        return Profile(
+            task=task,
+            kinds=frozenset(kinds),
+            context=min(settings.context, longest or settings.context),
+            vocabulary=found.described.vocabulary or self.tokenizer.vocabulary,
+            specials=self.tokenizer.specials,
+            pair_specials=self.tokenizer.pair_specials,
+            shorter=found.shorter,
+            normalized=found.normalized,
+            prompts=found.prompts,
+            default_prompt=found.default_prompt,
+            labels=found.described.labels,
+            label_activation=found.label_activation,
+            score_activation=found.score_activation,
+        )
+
+    def _warm(self) -> float:
+        """Seconds a token takes; the first run also tells how wide the vectors are. Raises EngineError."""
+        profile = self.profile
+        length = min(64, profile.context)
+        items = [Item([min(1, profile.vocabulary - 1)] * length)] * max(1, WARM_TOKENS // length)
+        kind = profile.first_kind
+        rows: list[Numbers] = []
+        taken: list[float] = []
+        for _ in range(WARM_ROUNDS):
+            before = time.monotonic()
+            rows = self.step(kind, items, Stop())
+            taken.append((time.monotonic() - before) / (length * len(items)))
+        if not all(np.isfinite(row).all() for row in rows):
+            raise EngineError("the model gives NaN in place of numbers: its weights are damaged; get its files again")
+        self._measured(kind, rows[0].shape[-1])
+        return min(taken)
+
+    def _measured(self, kind: Kind, size: int) -> None:
+        """How many numbers the model really gives. Raises EngineError."""
+        profile = self.profile
+        if kind == "embed":
+            anything = range(1, size + 1) if self._settings.matryoshka else profile.shorter
+            self.profile = replace(profile, width=size, shorter=[known for known in anything if known < size])
+        elif profile.task == "rerank" and size != 1:
+            raise EngineError(f"the model gives {size} scores a text, a reranker gives one: set its task to classify")
+        elif profile.labels and size != len(profile.labels):
+            raise EngineError(f"the model gives {size} scores and its config.json names {len(profile.labels)} labels")
+
+
+def _read(settings: EncoderSettings) -> Folder:
+    found = folder.read(Path(settings.model_path))
+    if settings.pooling != "file":
+        return replace(found, pools=(settings.pooling,), silent=False)
+    return found
+
+
+def _source(found: Folder) -> tuple[Path | graph.Graph, int | None]:
+    """What the session loads, and how many tokens it has positions for where that is known."""
+    if found.graph is not None:
+        return found.graph, None
+    written = graph.build(found.base)
+    return written, written.max_length
+
+
+def _check_task(settings: EncoderSettings, kinds: set[Kind]) -> None:
+    task = settings.task
+    if task == "embed" and "embed" not in kinds:
+        raise EngineError("the model gives label scores and no hidden states: set its task to classify or rerank")
+    if task == "rerank" and "classify" not in kinds:
+        raise EngineError("the model gives no score of a text: set its task to embed, which reranks by cosine too")
+    if task == "classify" and not kinds & {"classify", "token_classify"}:
+        raise EngineError("the model gives no label scores: set its task to embed")
