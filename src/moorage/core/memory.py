@@ -39,7 +39,7 @@ def kv_bytes_per_token(facts: ModelFacts, kv_dtype: str = "f16") -> int | None:
 
 def compute_bytes(facts: ModelFacts, step_tokens: int) -> int:
     """Buffers for a step of `step_tokens` prompt tokens, and the process itself."""
-    logits = 0 if facts.task == "embed" else facts.vocabulary or 0
+    logits = 0 if facts.task != "generate" else facts.vocabulary or 0
     width = logits + ACTIVATIONS * (facts.embedding_length or 0)
     return PROCESS_BYTES + step_tokens * width * FLOAT_BYTES
 

@@ -129,8 +129,8 @@ def _room(
 
 
 def _step(wanted: int | None, context: int, task: Task) -> tuple[int, str]:
-    if task == "embed":
-        return context, f"{context} tokens a step: an embedding is computed in one"
+    if task != "generate":
+        return context, f"{context} tokens a step: a text is encoded in one"
     if wanted is not None:
         return wanted, f"{wanted} prompt tokens a step: options.batch_tokens"
     return STEP_TOKENS, f"{STEP_TOKENS} prompt tokens a step: a call that is cancelled stops after one step"
@@ -146,8 +146,8 @@ def _check_memory(name: str, need: MemoryEstimate, machine: Machine) -> None:
 
 
 def _cache_why(mib: int, *, prefix_caching: bool, task: Task) -> str:
-    if task == "embed":
-        return "no prompt cache: embeddings have no use for one"
+    if task != "generate":
+        return "no prompt cache: encoders have no use for one"
     if not prefix_caching:
         return "no prompt cache: options.prefix_caching is off"
     return f"up to {human(mib * MIB)} for prompts of conversations without a slot: 1/32 of the memory, at most 1 GB"

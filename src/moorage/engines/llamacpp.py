@@ -18,6 +18,7 @@ from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
 from moorage.wire.runtime import LlamaCppSettings
 
+TASKS: tuple[Task, ...] = ("generate", "embed", "rerank")
 RANK = 10
 """Below engines made for the accelerator a machine has."""
 GRACE_S = 30.0
@@ -32,6 +33,8 @@ class LlamaCpp:
     def supports(self, facts: ModelFacts, machine: Machine) -> Support:
         if facts.format != "gguf":
             return Support(ok=False, why=f"it runs GGUF files, this one is {facts.format}")
+        if facts.task not in TASKS:
+            return Support(ok=False, why=f"it has no routes for a model to {facts.task}")
         least = estimate(facts, context_tokens=512, step_tokens=32).total_bytes
         if least > machine.memory_bytes * MEMORY_SHARE:
             return Support(
@@ -44,6 +47,8 @@ class LlamaCpp:
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
         task: Task = facts.task if spec.task == "auto" else spec.task
+        if task not in TASKS:
+            raise EngineError(f"llama.cpp has no routes for a model to {task}; model {spec.name!r} can {facts.task}")
         chosen = fit(spec, facts, order.machine, task)
         settings = LlamaCppSettings(
             socket=order.socket,
@@ -78,11 +83,8 @@ class LlamaCpp:
         )
 
     def probe(self, launch: Launch) -> Probe:
-        if launch.task == "embed":
-            body = {"model": launch.served_name, "input": "ready"}
-            return Probe("POST", "/v1/embeddings", json.dumps(body).encode())
-        body = {"model": launch.served_name, "prompt": "ready", "max_tokens": 1}
-        return Probe("POST", "/v1/completions", json.dumps(body).encode())
+        path, fields = PROBES[launch.task]
+        return Probe("POST", path, json.dumps({"model": launch.served_name, **fields}).encode())
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
         steps, finished = metrics.get("llamacpp:n_decode_total"), metrics.get("moorage_runtime_calls_finished_total")
@@ -99,6 +101,12 @@ class LlamaCpp:
                 return Diagnosis(cause.format(*match.groups()), fix)
         return None
 
+
+PROBES: dict[Task, tuple[str, dict[str, object]]] = {
+    "generate": ("/v1/completions", {"prompt": "ready", "max_tokens": 1}),
+    "embed": ("/v1/embeddings", {"input": "ready"}),
+    "rerank": ("/rerank", {"query": "ready", "documents": ["ready"]}),
+}
 
 DIAGNOSES: tuple[tuple[str, str, str], ...] = (
     (
@@ -159,10 +167,15 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
 """Pattern in the log, cause, fix; the first that is found counts, so the particular ones come first."""
 
 
-def _pooling(facts: ModelFacts, task: Task, name: str) -> Literal["file", "mean"]:
-    if task == "embed" and facts.pooling == "rank":
-        raise EngineError(f"model {name!r} is a reranker: its file gives scores, not embeddings")
-    return "mean" if task == "embed" and facts.pooling is None else "file"
+def _pooling(facts: ModelFacts, task: Task, name: str) -> Literal["file", "mean", "rank"]:
+    if task == "generate":
+        return "file"
+    if (facts.pooling == "rank") != (task == "rerank"):
+        kind = "a reranker: its file gives scores, not embeddings" if task == "embed" else "no reranker"
+        raise EngineError(f"model {name!r} is {kind}; leave its task out, or set it to {facts.task}")
+    if task == "rerank":
+        return "rank"
+    return "mean" if facts.pooling is None else "file"
 
 
 def _why(chosen: Fit, task: Task, facts: ModelFacts) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from moorage.errors import MoorageError
 from moorage.runtimes.host.metrics import Counters
 from moorage.runtimes.llamacpp.channel import Channel, Event
-from moorage.runtimes.llamacpp.library import Kind, Library
+from moorage.runtimes.llamacpp.library import Kind, Library, Whole
 from moorage.runtimes.llamacpp.slots import Slots
 
 
@@ -100,11 +100,11 @@ class Caller:
             lanes.cancel()
             await asyncio.gather(lanes, return_exceptions=True)
 
-    async def embed(self, body: Event) -> Event:
-        """One embedding call. It cannot be interrupted: its slot is free again when it is over, whoever waits."""
+    async def once(self, kind: Whole, body: Event) -> Event:
+        """One whole call. It cannot be interrupted: its slot is free again when it is over, whoever waits."""
         await self.slots.acquire(1)
         self.counters.calls += 1
-        reply: Event = await asyncio.wrap_future(self._start(1, self.library.embed, body))
+        reply: Event = await asyncio.wrap_future(self._start(1, self.library.once, kind, body))
         self.counters.finished += 1
         return reply
 

@@ -14,6 +14,9 @@ from moorage.runtimes.llamacpp.channel import Channel, Event
 from moorage.wire.runtime import ExtraArg, LlamaCppSettings
 
 Kind = Literal["chat", "completions"]
+"""Calls whose reply comes in events."""
+Whole = Literal["embeddings", "rerank"]
+"""Calls whose reply comes whole."""
 
 QUIET = 1
 """Errors only: at 2 the library warns of every call that is answered from its cache, at 3 it tells of every slot."""
@@ -87,10 +90,12 @@ class Library:
         else:
             channel.close(refusal[0] if refusal else None)
 
-    def embed(self, body: Event) -> Event:
-        """One embedding call, in the calling thread."""
+    def once(self, kind: Whole, body: Event) -> Event:
+        """One call that cannot be interrupted, in the calling thread."""
+        server = self._loaded()
+        handle = server.handle_embeddings if kind == "embeddings" else server.handle_rerank
         try:
-            reply = self._loaded().handle_embeddings(body)
+            reply: Event = handle(body)
         except (ValueError, RuntimeError) as error:
             raise _raised(error) from error
         if "error" in reply:
@@ -148,7 +153,7 @@ def parameters(settings: LlamaCppSettings) -> xllamacpp.CommonParams:
         "cache_idle_slots": settings.prompt_cache_mib > 0,
         # The adapter fits the parameters to the machine; the library would load the file twice to do it again.
         "fit_params": False,
-        "embedding": settings.task == "embed",
+        "embedding": settings.task != "generate",
         "verbosity": QUIET,
     }
     for name, value in own.items():
@@ -163,8 +168,8 @@ def parameters(settings: LlamaCppSettings) -> xllamacpp.CommonParams:
     number = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.kv_cache_dtype.upper()}")
     params.cache_type_k = number
     params.cache_type_v = number
-    if settings.pooling == "mean":
-        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    if settings.pooling != "file":
+        params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}")
     for name, value in settings.extra_args.items():
         _set_extra(params, name, value)
     return params

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from moorage.runtimes.host.app import App
 from moorage.runtimes.llamacpp.caller import Caller
+from moorage.runtimes.llamacpp.encoder import LlamaCppEncoder
 from moorage.runtimes.llamacpp.library import Library
 from moorage.runtimes.llamacpp.listener import Listener, private_socket
 from moorage.runtimes.llamacpp.routes import Routes
@@ -30,7 +31,8 @@ class LlamaCpp:
         caller = Caller(self._library, Slots(self._settings.slots))
         try:
             info = await listener.info(self._settings.context)
-            yield Routes(self._settings, info, caller, listener, self._library.fingerprint).app()
+            encoder = await LlamaCppEncoder.of(self._settings.task, info, caller, listener)
+            yield Routes(self._settings, info, caller, listener, encoder, self._library.fingerprint).app()
         finally:
             caller.close()
             await listener.close()
