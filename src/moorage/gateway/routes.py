@@ -12,6 +12,7 @@ import moorage
 from moorage.errors import MoorageError
 from moorage.gateway.exchange import Exchange
 from moorage.gateway.identify import identify
+from moorage.gateway.openapi.pages import Pages
 from moorage.gateway.peers import Peers
 from moorage.gateway.surfaces import health, models
 from moorage.gateway.table import Table
@@ -51,6 +52,7 @@ class Routes:
                 Route("/version", self._version),
                 Route("/load", guarded(self._load)),
                 *([Route("/metrics", guarded(self._metrics))] if self._measured else []),
+                *Pages(self._table).routes(),
                 Route("/api/v1/{rest:path}", self._forward, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ],
             exception_handlers=ERROR_HANDLERS,

@@ -1,0 +1,1 @@
+Redoc.init("openapi.json", { nativeScrollbars: true, hideDownloadButton: false }, document.getElementById("page"));
