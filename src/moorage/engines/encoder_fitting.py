@@ -1,0 +1,105 @@
+"""How an encoder is fitted to a file and a machine: context, step, calls, threads, memory, and why."""
+
+from dataclasses import dataclass
+
+from moorage.config.model import ModelSpec
+from moorage.core.facts import ModelFacts
+from moorage.core.memory import FLOAT_BYTES, PROCESS_BYTES
+from moorage.core.text import human
+from moorage.errors import EngineError
+from moorage.wire.control import Machine
+
+MEMORY_SHARE = 0.9
+"""Of the machine's memory; the rest is the system's and ours."""
+STEP_SHARE = 0.25
+"""Of the machine's memory for one step, where nobody asked for a context: other models live here too."""
+CONTEXT = 512
+"""Where neither files nor options say."""
+SHORTEST = 128
+STEP_TOKENS = 2048
+"""More gains nothing on a CPU; the runtime itself takes less where a step would last too long."""
+CALLS = 64
+"""Small texts of many calls are computed together."""
+ACTIVATIONS = 16
+"""Vectors of a token that are alive at once: states, queries, keys, values, and the four times wider inner layer."""
+HALVES = frozenset({"F16", "BF16", "FLOAT16", "BFLOAT16"})
+"""Number formats that are computed in 32 bits, so that the weights take twice the file."""
+SCORES = 2
+"""Attention scores and what softmax makes of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderFit:
+    context: int
+    batch_tokens: int
+    max_calls: int
+    threads: int
+    why: tuple[str, ...]
+
+
+def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> EncoderFit:
+    """Raises EngineError for wishes that do not fit."""
+    options = spec.options
+    context, context_why = _context(spec, facts, machine)
+    batch_tokens = options.batch_tokens or max(STEP_TOKENS, context)
+    threads = options.threads or machine.cores
+    calls = options.max_sequences or CALLS
+    weights, step = weights_bytes(facts), step_bytes(facts, context, batch_tokens)
+    need = PROCESS_BYTES + weights + step
+    if need > machine.memory_bytes * MEMORY_SHARE:
+        raise EngineError(
+            f"model {spec.name!r} would need {human(need)} of memory ({human(weights)} weights, {human(step)} for a "
+            f"step), this machine has {human(machine.memory_bytes)}: lower options.max_model_len or "
+            "options.batch_tokens"
+        )
+    return EncoderFit(
+        context=context,
+        batch_tokens=batch_tokens,
+        max_calls=calls,
+        threads=threads,
+        why=(
+            context_why,
+            f"{batch_tokens} tokens a step at most: {_step_why(options.batch_tokens)}",
+            f"{calls} calls at once: {'options.max_sequences' if options.max_sequences else 'their texts share steps'}",
+            f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
+            f"about {human(need)} of memory: {human(weights)} weights, {human(step)} for a step",
+        ),
+    )
+
+
+def weights_bytes(facts: ModelFacts) -> int:
+    return facts.size_bytes * (2 if facts.quantization in HALVES else 1)
+
+
+def step_bytes(facts: ModelFacts, context: int, tokens: int) -> int:
+    """Of a step's activations: vectors of every token, and attention from each to all of its own text."""
+    width = (facts.embedding_length or 0) * ACTIVATIONS
+    attention = (facts.heads or 0) * min(context, tokens) * SCORES
+    return tokens * (width + attention) * FLOAT_BYTES
+
+
+def least_bytes(facts: ModelFacts) -> int:
+    """Memory without which nothing can be served."""
+    return PROCESS_BYTES + weights_bytes(facts) + step_bytes(facts, SHORTEST, SHORTEST)
+
+
+def _context(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> tuple[int, str]:
+    wanted, trained = spec.options.max_model_len, facts.context_length
+    if wanted is not None:
+        if trained and wanted > trained:
+            raise EngineError(
+                f"model {spec.name!r}: options.max_model_len is {wanted}, but the model reads {trained} tokens; set "
+                f"{trained} or less"
+            )
+        return wanted, f"{wanted} tokens a text: options.max_model_len"
+    context = trained or CONTEXT
+    while context > SHORTEST and step_bytes(facts, context, context) > machine.memory_bytes * STEP_SHARE:
+        context //= 2
+    if trained and context < trained:
+        return context, f"{context} tokens a text: what a quarter of the memory holds; the model reads {trained}"
+    reason = "what the model was made for" if trained else "the files say nothing; set options.max_model_len"
+    return context, f"{context} tokens a text: {reason}"
+
+
+def _step_why(wanted: int | None) -> str:
+    return "options.batch_tokens" if wanted else "fewer where they would take longer than 0.2 s"
