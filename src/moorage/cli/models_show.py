@@ -48,21 +48,24 @@ def show(model: str, as_json: bool) -> None:
 
 
 def _located(name: str) -> Path:
-    """A path as it is; else what the store has under the name. A name of neither is taken for a path."""
+    """A path as it is; else what the store has under the name."""
     path = Path(name).expanduser()
     if path.exists():
         return path
-    from moorage.config.defaults import DEFAULT_MODEL
+    from moorage.config.defaults import default_models
     from moorage.config.places import default_cache_dir
     from moorage.models.store import ModelStore
 
-    if name in (DEFAULT_MODEL.name, *DEFAULT_MODEL.aliases):
-        name = DEFAULT_MODEL.source
-    found = [e for e in ModelStore(default_cache_dir()).list() if name in (e.name, e.path.name, e.source)]
+    source = next((spec.source for spec in default_models() if name in (spec.name, *spec.aliases)), name)
+    found = [e for e in ModelStore(default_cache_dir()).list() if source in (e.name, e.path.name, e.source)]
     if len(found) > 1:
         fail(f"{name!r} is several models: {', '.join(entry.name for entry in found)}; name one")
     if found and not found[0].complete:
-        fail(f"{name!r} is half-fetched; moorage models pull {found[0].source!r} fetches the rest")
+        fail(f"{name!r} is half-fetched; moorage models pull '{found[0].source}' fetches the rest")
+    if not found and source != name:
+        fail(f"{name!r} is not on this machine yet; moorage models pull '{source}' fetches it")
+    if not found and "/" not in name:
+        fail(f"there is no file {name!r} here, and no model of that name in the store; moorage models list shows those")
     return found[0].path if found else path
 
 

@@ -22,8 +22,7 @@ def opened(path: Path) -> Generator[tuple[IO[bytes], int]]:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-                raise ModelError(f"{str(path)!r} is {what}")
+                raise ModelError(f"{str(path)!r} is not a regular file")
             yield file, status.st_size
     except FileNotFoundError as error:
         raise ModelError(_absence(path)) from error
@@ -37,6 +36,8 @@ def unreadable(path: Path, error: OSError | ValueError) -> ModelError:
         return ModelError(f"cannot read {str(path)!r}: {error}")
     if error.errno in (errno.EACCES, errno.EPERM):
         return ModelError(f"cannot read {str(path)!r}: this user may not; give read permission to uid {os.geteuid()}")
+    if error.errno == errno.EISDIR:
+        return ModelError(f"{str(path)!r} is a folder, not a file")
     if error.errno in (errno.ENXIO, errno.EOPNOTSUPP):
         return ModelError(f"{str(path)!r} is not a regular file")
     return ModelError(f"cannot read {str(path)!r}: {error.strerror or error}")

@@ -45,6 +45,8 @@ class Skimmer:
                 raise Malformed("is broken: it has more parts than any model")
             tag = self._varint()
             number, wire_type = tag >> 3, tag & 7
+            if number == 0:
+                raise Malformed(f"is broken: at byte {self.at} is no field of a protocol buffer")
             if wire_type == 0:
                 yield number, "number", self._varint()
             elif wire_type == 2:

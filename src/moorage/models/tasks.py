@@ -63,7 +63,7 @@ def from_config(config: Document, labels: int, *, sentence: bool, cross_encoder:
     names = config.texts("architectures")
     name, kind = names[0] if names else "", config.text("model_type") or ""
     by_labels: Task = "rerank" if labels == 1 else "classify"
-    if kind in _SPEECH or name.endswith(_SPEECH_HEADS):
+    if kind in _SPEECH or name.startswith("Whisper") or name.endswith(_SPEECH_HEADS):
         return "transcribe"
     if cross_encoder:
         return "rerank" if name.endswith(_GENERATING_HEADS) else by_labels
