@@ -2,17 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import click
+import msgspec
 
-from moorage.errors import UpstreamError, UpstreamUnreachable
+from moorage.errors import ModelNotFound, UpstreamBroken, UpstreamError, UpstreamUnreachable
 from moorage.http import refusal
 from moorage.http.refusal import Refused
+from moorage.wire.names import Task
 
 if TYPE_CHECKING:
     from moorage.http.client import Client, Reply
@@ -22,6 +24,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,43 @@ class Endpoint:
         except ValueError:
             raise UpstreamError(f"{self.url}{path} does not answer with JSON; is it a Moorage?") from None
 
+    async def post(self, client: "Client", path: str, body: Mapping[str, Any], kind: type[T]) -> T:
+        """What `path` answers to `body`, as a `kind`. Waits as long as the server works on it."""
+        content = json.dumps(body).encode()
+        async with client.call(self.url, "POST", path, body=content, token=self.api_key) as reply:
+            await check(reply)
+            answer = await reply.read()
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise UpstreamBroken(f"what {self.url}{path} answered is not understood: {error}") from None
+
     async def chat_models(self, client: "Client") -> list[str]:
         """The names of the models to chat with, in the server's order."""
+        return [name for name, task in await self._models(client) if task in (None, "generate")]
+
+    async def only_model(self, client: "Client", tasks: Sequence[Task]) -> str:
+        """The one model for the first of the tasks that any model is for. Raises ModelNotFound for none and several.
+
+        A model whose server does not tell its task may be for any.
+        """
+        known = await self._models(client)
+        for task in (*tasks, None):
+            names = [name for name, its_task in known if its_task == task]
+            if len(names) == 1:
+                return names[0]
+            if names:
+                several = f"several models to {task}" if task else "several models"
+                raise ModelNotFound(f"{self.url} has {several}: {', '.join(names)}; choose one by --model")
+        there = ", ".join(f"{name} ({task})" for name, task in known) or "none at all"
+        raise ModelNotFound(f"{self.url} has no model to {' or '.join(tasks)}; it has {there}")
+
+    async def _models(self, client: "Client") -> list[tuple[str, str | None]]:
+        """Name and task of each model, in the server's order."""
         listing = await self.get(client, "/v1/models")
         try:
             rows: list[dict[str, Any]] = listing["data"]
-            return [row["id"] for row in rows if row.get("task") in (None, "generate")]
+            return [(str(row["id"]), row.get("task")) for row in rows]
         except (KeyError, TypeError, AttributeError):
             raise UpstreamError(f"{self.url}/v1/models does not answer as OpenAI's API does") from None
 
@@ -64,6 +98,13 @@ def options(command: Callable[P, R]) -> Callable[P, R]:
         help=f"Where Moorage answers.  [env: MOORAGE_URL; default: {DEFAULT_URL}]",
     )
     return url(key(command))
+
+
+def model_option(command: Callable[P, R]) -> Callable[P, R]:
+    """`--model`, as the argument `model`; empty for the only one there is."""
+    return click.option(
+        "-m", "--model", default="", metavar="NAME", help="Which model; the only one for this when left out."
+    )(command)
 
 
 def endpoint(url: str, api_key: str) -> Endpoint:

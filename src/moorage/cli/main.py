@@ -26,9 +26,13 @@ class Entry(NamedTuple):
 COMMANDS = {
     "serve": Entry("moorage.cli.serve:serve", "Serve models behind an OpenAI-compatible endpoint."),
     "chat": Entry("moorage.cli.chat:chat", "Talk with a model in the terminal."),
+    "embed": Entry("moorage.cli.embed:embed", "Turn texts into vectors."),
+    "rerank": Entry("moorage.cli.rerank:rerank", "Rank documents by how well they answer a query."),
+    "transcribe": Entry("moorage.cli.transcribe:transcribe", "Turn speech into text."),
     "models": Entry("moorage.cli.models:models", "Pull, list, verify and remove model files."),
     "status": Entry("moorage.cli.status:status", "Show what a running server does."),
     "logs": Entry("moorage.cli.logs:logs", "Show the logs of the engines."),
+    "doctor": Entry("moorage.cli.doctor:doctor", "Examine this machine: what is not in order, and what mends it."),
     "config": Entry("moorage.cli.config:config", "Check and show the configuration."),
     "bench": Entry("moorage.cli.bench:bench", "Measure latency and throughput of an endpoint."),
     "version": Entry("moorage.cli.version:version", "Show the versions of Moorage and its engines."),

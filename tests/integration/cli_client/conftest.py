@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.integration.cli_client.answering import Answering
+
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
 
@@ -87,6 +89,15 @@ def engine_at() -> Iterator[Callable[..., str]]:
         process.wait(10)
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture
+def answering() -> Iterator[Answering]:
+    """A server for vectors, rankings and transcripts."""
+    server = Answering()
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
