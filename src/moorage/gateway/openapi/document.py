@@ -71,7 +71,7 @@ def document(models: Models, *, keys: bool) -> Json:
             "schemas": named,
             "responses": refusals(schemas[ErrorReply]),
             "headers": HEADERS,
-            "securitySchemes": _SCHEMES if keys else {},
+            **({"securitySchemes": _SCHEMES} if keys else {}),
         },
     }
 

@@ -35,15 +35,15 @@ ASSETS = {
     "favicon.png": "image/png",
 }
 
-_OF_NOTHING = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""A style element without text: Redoc fills one by script."""
+_STYLES = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='"
+"""Redoc's two style elements: an empty one that it fills by script, and one for scroll bars."""
 
 HEADERS = {
     "content-security-policy": "; ".join(
         (
             "default-src 'none'",
             "script-src 'self'",
-            f"style-src 'self' {_OF_NOTHING}",
+            f"style-src 'self' {_STYLES}",
             "img-src 'self' data:",
             "connect-src 'self'",
             "worker-src blob:",  # Redoc's search

@@ -135,7 +135,9 @@ def _plain(schema: Any) -> Any:
     words = result.get("enum")
     if isinstance(words, list) and all(isinstance(word, str) for word in cast("list[Any]", words)):
         result = {"type": "string", **result}
-    return _joined(result) if isinstance(result.get("anyOf"), list) else result
+    if not isinstance(result.get("anyOf"), list):
+        return result
+    return _of_one_kind(result) if "items" in result else _joined(result)
 
 
 def _tells_nothing(key: str, value: Any) -> bool:
@@ -158,3 +160,10 @@ def _joined(schema: Json) -> Json:
             joined["enum"] = [*first["enum"], None]
         return joined | rest
     return {"anyOf": alternatives, **rest}
+
+
+def _of_one_kind(schema: Json) -> Json:
+    """An array whose entries are all of one kind, told as a kind of array each: pages cannot join the two."""
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "items")}
+    kinds: Json = {each["type"]: each for each in schema["items"]["anyOf"]}
+    return {"anyOf": [rest | each | {"items": kinds[each["items"]["type"]]} for each in schema["anyOf"]]}
