@@ -49,6 +49,8 @@ def show(model: str, as_json: bool) -> None:
 
 def _located(name: str) -> Path:
     """A path as it is; else what the store has under the name."""
+    if not name:
+        fail("name a model: a file, a folder, or a name that moorage models list shows")
     path = Path(name).expanduser()
     if path.exists():
         return path

@@ -73,6 +73,8 @@ def _no_model(folder: Path, there: tuple[str, ...]) -> str:
     shown = repr(str(folder))
     if not there:
         return f"{shown} is an empty folder"
+    if "adapter_config.json" in there:
+        return _undescribed(folder, there)
     if pickles := [name for name in there if name.endswith(_PICKLES) and name != "training_args.bin"]:
         return (
             f"{shown} has its weights only as PyTorch pickles ({pickles[0]}), which are not read, because reading one "

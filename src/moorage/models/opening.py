@@ -69,6 +69,8 @@ def listing(folder: Path) -> tuple[str, ...]:
     """The names in a folder, sorted. Raises ModelError."""
     try:
         return tuple(sorted(os.listdir(folder)))
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no folder {str(folder)!r}; fetch the whole model") from error
     except (OSError, ValueError) as error:
         raise unreadable(folder, error) from error
 

@@ -107,7 +107,9 @@ def files(folder: Path) -> tuple[Path, ...]:
         return (folder / SINGLE,)
     shards = [match for match in map(_SHARD.fullmatch, there) if match]
     if not shards:
-        return ()
+        # Mistral's consolidated.safetensors and others of one file under a name of their own.
+        alone = [name for name in there if name.endswith(".safetensors") and not name.startswith("adapter_")]
+        return (folder / alone[0],) if len(alone) == 1 else ()
     stem, _, count = shards[0].groups()
     names = [f"{stem}-{number:05}-of-{count}.safetensors" for number in range(1, int(count) + 1)]
     return _complete(folder, names, shards[0].group())
