@@ -1,6 +1,7 @@
 """Trying again: what a failed exchange means, how often it is repeated, how long is waited before."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from moorage.models.source import public
 
 UNREACHABLE = "source_unreachable"
 """Code of the ModelError that says: this client may not or cannot get there; another one might."""
+
+log = logging.getLogger(__name__)
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
@@ -65,6 +68,7 @@ class Attempts:
                 f"cannot fetch {public(self._url)}: {error.why} (tried {self._failures} times){later}{stays}",
                 code=error.code,
             ) from error
+        log.info("%s: %s; trying again in %.0f s", public(self._url), error.why, wait_s)
         await asyncio.sleep(wait_s)
 
     def _wait_s(self, error: Retry) -> float:
@@ -75,7 +79,7 @@ class Attempts:
 
 @contextmanager
 def exchange(url: str, patience: Patience) -> Generator[None]:
-    """Turn what goes wrong on the way to a server into Retry or, where the next attempt would fare no better, ModelError."""
+    """Turn what goes wrong on the way to a server into Retry, or into ModelError where the next try fares no better."""
     try:
         yield
     except aiohttp.ClientHttpProxyError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moorage.models import manifest
 from moorage.models.disk import place
-from moorage.models.download import discard
+from moorage.models.download import discard, state_path
 from moorage.models.manifest import Manifest, StoredFile, checksum
 
 
@@ -70,8 +70,9 @@ class Fetched:
 
 
 def remove(part: Path) -> None:
-    """Remove a file, with its state of a download, or a folder."""
+    """Remove a file or a folder, with its state of a download."""
     if part.is_dir():
         shutil.rmtree(part)
+        state_path(part).unlink(missing_ok=True)
     else:
         discard(part)

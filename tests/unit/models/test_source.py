@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import ModelError
-from moorage.models.source import FileSource, PackageSource, UrlSource, checked_sha256, parse
+from moorage.models.source import FileSource, HubSource, PackageSource, UrlSource, checked_sha256, parse
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,48 @@ def test_folders_of_packages() -> None:
     assert source.key.startswith("gt-all-0.1.0-model-")
 
 
+@pytest.mark.parametrize(
+    ("text", "source", "said"),
+    [
+        ("hf:Org/Name", HubSource("hf", "Org/Name"), "hf:Org/Name"),
+        ("HF:Org/Name", HubSource("hf", "Org/Name"), "hf:Org/Name"),
+        ("hf:gpt2", HubSource("hf", "gpt2"), "hf:gpt2"),
+        ("ms:Org/Name-1.5", HubSource("ms", "Org/Name-1.5"), "ms:Org/Name-1.5"),
+        ("hf:O/N@v1.0", HubSource("hf", "O/N", "v1.0"), "hf:O/N@v1.0"),
+        ("hf:O/N@refs/pr/1:Q4_K_M", HubSource("hf", "O/N", "refs/pr/1", "Q4_K_M"), "hf:O/N@refs/pr/1:Q4_K_M"),
+        ("hf:O/N:a/b c 模型.gguf", HubSource("hf", "O/N", "", "a/b c 模型.gguf"), "hf:O/N:a/b c 模型.gguf"),
+        ("hf:O/N:onnx/", HubSource("hf", "O/N", "", "onnx"), "hf:O/N:onnx"),
+        ("O/N:Q8_0", HubSource("hf", "O/N", "", "Q8_0"), "hf:O/N:Q8_0"),
+        ("O/N@main", HubSource("hf", "O/N", "main"), "hf:O/N@main"),
+    ],
+)
+def test_hubs(text: str, source: HubSource, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = parse(text)
+    assert found == source
+    assert str(found) == said
+    assert parse(str(found)) == source
+    assert "/" not in source.key
+
+
+def test_a_bare_name_is_a_path_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = parse("org/name")
+    assert isinstance(found, HubSource)
+    assert found.path == tmp_path / "org" / "name"
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    assert parse("org/name") == FileSource(tmp_path / "org" / "name")
+    assert isinstance(parse("hf:org/name"), HubSource)
+
+
+@pytest.mark.parametrize(
+    "text", ["models/tiny.gguf", "a/b/c", "./a/b", "~/a", "../a/b", "name", "mit Leer/zeichen", "模/型"]
+)
+def test_what_is_no_name_of_a_hub_is_a_path(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(parse(text), FileSource)
+
+
 def test_urls() -> None:
     source = parse("https://me:secret@host.example:8443/a/tiny%20model.gguf?key=secret#top")
     assert isinstance(source, UrlSource)
@@ -72,9 +114,19 @@ def test_a_url_cannot_choose_a_place(name: str) -> None:
         ("", "is not a model source"),
         ("  ", "is not a model source"),
         ("a\0b", "is not a model source"),
-        ("hf:org/name", "hf: is not supported yet in this version; supported: a path, pypi:"),
-        ("ms:org/name", "ms: is not supported yet"),
-        ("s3://bucket/key", "s3: is not supported yet"),
+        ("hf:", "is not a repository of a hub; write hf:ORG/NAME"),
+        ("hf:/name", "is not a repository of a hub"),
+        ("hf:a/b/c", "is not a repository of a hub"),
+        ("hf:org/na me", "is not a repository of a hub"),
+        ("hf:org/../etc", "is not a repository of a hub"),
+        ("hf:org/name@", "is not a repository of a hub"),
+        ("hf:org/name:", "is not a repository of a hub"),
+        ("hf:org/name@a..b", "no hub has such a name"),
+        ("hf:org/name..x", "no hub has such a name"),
+        ("hf:org/name:../x", "'../x' is not a file of the repository"),
+        ("hf:org/name:a//b", "'a//b' is not a file of the repository"),
+        ("ms:name", "names no organisation; write ms:ORG/NAME"),
+        ("s3://bucket/key", "s3: is not supported yet in this version; supported: a path, ORG/NAME"),
         ("file:///a.gguf", "file: is not supported yet"),
         ("~nobody-of-that-name/a.gguf", "write the whole path"),
         ("pypi:package", "no exact version"),

@@ -1,0 +1,197 @@
+"""Models that other programs have fetched already, used where they lie.
+
+| cache | layout, below its root |
+|---|---|
+| Hugging Face | `models--ORG--NAME/refs/REVISION` tells the commit of `snapshots/COMMIT/`, links to `blobs/` |
+| ModelScope | `models/ORG--NAME/snapshots/REVISION/` |
+| ModelScope before 1.38 | `models/ORG/NAME/` or `ORG/NAME/`, dots in NAME as ___; `.mv` in it tells the revision |
+| made by hand | `ORG/NAME/` |
+
+Hugging Face's root is HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE or $HF_HOME/hub; ModelScope's is MODELSCOPE_CACHE or
+~/.cache/modelscope, and the folder `hub` in it.
+
+A model is used only where it is whole: every file the selection wants, with its shards, configuration, tokenizer and
+modules, and nothing of it still under way. No request is made.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from moorage.errors import ModelError
+from moorage.models.hubs.huggingface import home
+from moorage.models.hubs.repository import is_commit
+from moorage.models.hubs.selection import Choice, choose, indexes
+from moorage.models.manifest import checksum, is_hidden
+from moorage.models.source import HubSource
+
+_MOST_FILES = 10_000
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+_HALF = ".incomplete"
+
+
+@dataclass(frozen=True)
+class Cached:
+    path: Path
+    owner: str
+    """Whose cache it is."""
+    why: str
+
+
+class _ShardIndex(msgspec.Struct):
+    weight_map: dict[str, str]
+
+
+class _Module(msgspec.Struct):
+    path: str = ""
+    type: str = ""
+
+
+def find_cached(
+    source: HubSource, sha256: str | None = None, environ: Mapping[str, str] | None = None
+) -> Cached | None:
+    """The model in a cache of this machine, if it is whole and, where `sha256` is given, has that checksum.
+
+    Reads folders and small files; with `sha256` the whole model.
+    """
+    environ = os.environ if environ is None else environ
+    places = _huggingface(source, environ) if source.hub == "hf" else _modelscope(source, environ)
+    owner = "Hugging Face" if source.hub == "hf" else "ModelScope"
+    for folder in places:
+        try:
+            choice = _whole(folder, source.selector)
+            if choice is not None and sha256 in (None, sha256 and _checksum(folder, choice)):
+                return Cached(folder / choice.opens, owner, choice.why)
+        except OSError:
+            continue  # a cache that cannot be read is none
+    return None
+
+
+def is_half(folder: Path) -> bool:
+    """Whether a folder that hf or modelscope downloads into still lacks what they were fetching."""
+    if any(folder.glob(f".cache/huggingface/download/**/*{_HALF}")):
+        return True
+    if any(path.is_file() for path in folder.glob("._____temp/**/*")):
+        return True
+    return any(not path.with_suffix("").exists() for path in folder.rglob(f"*{_HALF}") if not _hidden(folder, path))
+
+
+def _huggingface(source: HubSource, environ: Mapping[str, str]) -> Iterable[Path]:
+    named = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    root = Path(named).expanduser() if named else home(environ) / "hub"
+    repository = root / f"models--{source.repository.replace('/', '--')}"
+    revision = source.revision or "main"
+    commit = revision if is_commit(revision) else _line(repository / "refs" / revision)
+    if commit and is_commit(commit) and not _fetching(repository):
+        yield repository / "snapshots" / commit
+    yield from _by_hand(root, source)
+
+
+def _modelscope(source: HubSource, environ: Mapping[str, str]) -> Iterable[Path]:
+    named = environ.get("MODELSCOPE_CACHE")
+    root = Path(named).expanduser() if named else Path(environ.get("HOME", "/"), ".cache", "modelscope")
+    organisation, _, name = source.repository.partition("/")
+    for base in (root, root / "hub"):
+        yield base / "models" / f"{organisation}--{name}" / "snapshots" / (source.revision or "master")
+        for spelled in dict.fromkeys((name.replace(".", "___"), name)):
+            for folder in (base / "models" / organisation / spelled, base / organisation / spelled):
+                if source.revision in ("", _told_revision(folder)):
+                    yield folder
+
+
+def _by_hand(root: Path, source: HubSource) -> Iterable[Path]:
+    """A folder ORG/NAME with the files, as `hf download --local-dir` makes it; it tells no revision for sure."""
+    if not source.revision:
+        yield root / source.repository
+
+
+def _fetching(repository: Path) -> bool:
+    """Whether a blob is still coming. What was left behind by a fetch that was repeated since does not count."""
+    blobs = repository / "blobs"
+    return any(not (blobs / path.name.partition(".")[0]).exists() for path in blobs.glob(f"*{_HALF}"))
+
+
+def _whole(folder: Path, selector: str) -> Choice | None:
+    """What the folder's files make, if they make a whole model."""
+    if not folder.is_dir() or is_half(folder):
+        return None
+    paths = _files(folder)
+    try:
+        shards = {path: _shards(folder / path) for path in indexes(paths)}
+        choice = choose(paths, selector, shards)
+        return choice if choice.opens.endswith(".gguf") or not _lacking(folder, choice) else None
+    except ModelError:
+        return None
+
+
+def _files(folder: Path) -> list[str]:
+    """Relative paths of the files, links that lead nowhere left out."""
+    found: list[str] = []
+    for below, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [path.relative_to(folder).as_posix() for name in names if (path := Path(below, name)).is_file()]
+        if len(found) > _MOST_FILES:
+            return []
+    return [path for path in found if not path.endswith(_HALF)]
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        return sorted(set(msgspec.json.decode(index.read_bytes(), type=_ShardIndex).weight_map.values()))
+    except msgspec.DecodeError as error:
+        raise ModelError(f"cannot read {str(index)!r}: {error}") from error
+
+
+def _lacking(folder: Path, choice: Choice) -> bool:
+    """Whether something is missing without which the weights are no model."""
+    here = set(choice.paths)
+    top = f"{choice.opens}/" if (folder / choice.opens).is_dir() and choice.opens else ""
+    if any(path.endswith(".safetensors") for path in here) and f"{top}config.json" not in here:
+        return True
+    if f"{top}tokenizer_config.json" in here and not any(f"{top}{name}" in here for name in _TOKENIZERS):
+        return True
+    if f"{top}modules.json" not in here:
+        return False
+    try:
+        modules = msgspec.json.decode((folder / top / "modules.json").read_bytes(), type=list[_Module])
+    except msgspec.DecodeError:
+        return True
+    # Normalize has no file of its own, and git keeps no empty folders.
+    configured = (module.path for module in modules if module.path and not module.type.endswith("Normalize"))
+    return any(not any(path.startswith(f"{top}{each}/") for path in here) for each in configured)
+
+
+def _checksum(folder: Path, choice: Choice) -> str:
+    sums: dict[str, str] = {}
+    for path in choice.paths:
+        with (folder / path).open("rb") as file:
+            sums[path] = hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum(sums, choice.opens)
+
+
+def _told_revision(folder: Path) -> str:
+    """The revision ModelScope's older programs note beside the files."""
+    told = _line(folder / ".mv").partition(",")[0]
+    return told.removeprefix("Revision:")
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _hidden(folder: Path, path: Path) -> bool:
+    return is_hidden(path.relative_to(folder).as_posix())
