@@ -74,13 +74,14 @@ def test_pull_prints_the_path_and_nothing_else_on_stdout() -> None:
     path = Path(result.stdout.rstrip("\n"))
     assert path.read_bytes() == tiny_gguf()
     assert "extracting 3.8 MB of 3.8 MB (100 %)" in result.stderr
+    assert f"{SOURCE}: 3.8 MB, sha256 {SHA256}\n" in result.stderr
     assert run("pull", SOURCE).stdout == result.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("pull", "hf:org/name"), "hf: is not supported yet"),
+        (("pull", "hf:org/na me"), "is not a repository of a hub; write hf:ORG/NAME"),
         (("pull", "https://host.example/a.gguf"), "needs the file's sha256"),
         (("pull", SOURCE, "--sha256", "abc"), "64 hex digits"),
         (("pull", SOURCE, "--sha256", "0" * 64), "another checksum"),
@@ -108,8 +109,9 @@ def test_list() -> None:
     assert json.loads(run("list", "--json").stdout) == []
     path = pulled()
     header, row = run("list").stdout.splitlines()
-    assert header.split() == ["FILE", "SIZE", "FETCHED", "SOURCE"]
-    assert row.split()[:3] == ["tiny.gguf", "3.8", "MB"]
+    assert header.split() == ["MODEL", "SIZE", "FILES", "FETCHED", "REVISION", "SHA256", "SOURCE"]
+    assert row.split()[:4] == ["tiny.gguf", "3.8", "MB", "1"]
+    assert SHA256[:12] in row
     assert row.endswith(SOURCE)
     (entry,) = json.loads(run("list", "--json").stdout)
     assert (entry["path"], entry["sha256"], entry["complete"]) == (str(path), SHA256, True)
@@ -150,5 +152,5 @@ def test_help_imports_nothing_heavy() -> None:
         "print(*sorted({'aiohttp', 'rich', 'pydantic', 'asyncio.subprocess'} & set(sys.modules)), file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Fetch a model file" in result.stdout
+    assert "Fetch a model and print" in result.stdout
     assert set(result.stderr.split()) <= {"asyncio.subprocess"}
