@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from moorage.config.model import ModelSpec
 from moorage.core.replica import Restarts, allowed, fingerprint
-from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
+from moorage.errors import DeadlineExceeded, EngineError, ModelError, MoorageError, Unavailable, UpstreamError
 from moorage.models.attempts import UNREACHABLE
+from moorage.models.local import files_below
 from moorage.models.source import FileSource, parse
 from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
 from moorage.wire.names import ReplicaState
@@ -66,7 +67,7 @@ class Replica:
         self._stop_grace_s: float | None = None
         self._stop_reason = ""
         self._settled = asyncio.Event()
-        self._fetched: tuple[ModelSpec, Path, tuple[int, int, int] | None] | None = None
+        self._fetched: tuple[ModelSpec, Path, tuple[tuple[str, int, int, int], ...] | None] | None = None
         """What for, where, and how the file was, when a start with it succeeded."""
         self._told_progress_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -364,12 +365,13 @@ def _local_path(source: str) -> Path | None:
     return found.path if isinstance(found, FileSource) else None
 
 
-def _signature(path: Path | None) -> tuple[int, int, int] | None:
-    """Changes when the file does."""
+def _signature(path: Path | None) -> tuple[tuple[str, int, int, int], ...] | None:
+    """Changes when the file does, or any file of the folder."""
     if path is None:
         return None
     try:
-        found = path.stat()
-    except OSError:
+        files = files_below(path) if path.is_dir() else [path]
+        stats = [(str(file), file.stat()) for file in files]
+    except (OSError, ModelError):
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return tuple((name, found.st_ino, found.st_size, found.st_mtime_ns) for name, found in stats)
