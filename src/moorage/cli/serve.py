@@ -1,5 +1,6 @@
 """`moorage serve`: one command from nothing to a model that answers."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ def serve(
 ) -> None:
     """Serve models behind one OpenAI-compatible endpoint.
 
-    MODEL is a GGUF file, a source such as pypi:PACKAGE==VERSION#FILE, or NAME=SOURCE. Without one, the models of the
-    configuration are served; without those, one small model that is fetched once (94 MB).
+    MODEL is a file or folder, ORG/NAME of a hub, another source such as pypi:PACKAGE==VERSION#FILE, or NAME=SOURCE.
+    Without one, the models of the configuration are served; without those, small ones that are fetched once: to chat
+    (94 MB), to embed and rerank (92 MB), and with the extra `speech` to transcribe (78 MB).
     """
     from moorage.config.load import Loaded, load
     from moorage.serve.command import run
@@ -50,5 +52,19 @@ def named(text: str) -> dict[str, str]:
     name, equals, source = text.partition("=")
     if equals and not name.startswith("pypi:") and "/" not in name and ":" not in name:
         return {"name": name, "source": source}
-    stem = text.rpartition("#")[2].rpartition("/")[2].removesuffix(".gguf")
-    return {"name": stem or "model", "source": text}
+    return {"name": own_name(text), "source": text}
+
+
+def own_name(text: str) -> str:
+    """What a source is called where nobody names it: a hub's repository, else its file or folder."""
+    from moorage.models.source import FileSource, HubSource, PackageSource, parse
+
+    source = parse(text)
+    if isinstance(source, HubSource):
+        return source.repository
+    name = source.path.resolve().name if isinstance(source, FileSource) else source.file_name
+    stem = name.removesuffix(".gguf").removesuffix(".onnx")
+    if stem == "model" and isinstance(source, PackageSource):
+        stem = source.package
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-._+")
+    return plain or "model"
