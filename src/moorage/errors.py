@@ -28,6 +28,7 @@
 The first five families are answers to calls; the last three are met at start and on the command line.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -94,6 +95,13 @@ class ModelNotFound(NotFound):
 class MethodNotAllowed(BadRequest):
     status = 405
     code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.allowed = tuple(allowed)
+
+    def headers(self) -> dict[str, str]:
+        return super().headers() | {"allow": ", ".join(self.allowed)}
 
 
 class RequestTimeout(BadRequest):

@@ -45,7 +45,8 @@ class Entrance:
         elif scope["method"] == "POST":
             await self._pipeline.run(surface, exchange, self._table())
         else:
-            await exchange.fail(MethodNotAllowed(f"{scope['method']} {scope['path']} is not possible; use POST"))
+            message = f"{scope['method']} {scope['path']} is not possible; use POST"
+            await exchange.fail(MethodNotAllowed(message, allowed=["POST"]))
 
     def _showing(self) -> Table:
         whole = self._whole()

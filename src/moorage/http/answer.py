@@ -39,8 +39,9 @@ async def _of_the_router(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
     if error.status_code == 405:
-        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-        return answer(MethodNotAllowed(f"{request.method} {path} is not possible; use {allowed}"))
+        allowed = sorted((error.headers or {}).get("Allow", "").split(", "))
+        message = f"{request.method} {path} is not possible; use {', '.join(allowed)}"
+        return answer(MethodNotAllowed(message, allowed=allowed))
     return answer(NotFound(f"there is no {path!r} here"))
 
 

@@ -26,6 +26,7 @@ from moorage.wire.launch import GatewayLaunch, Listener
 from moorage.wire.table import KeyRow, ModelRow, Settings, Snapshot, TargetRow
 
 TOKEN = "cluster-token"
+JSON = {"content-type": "application/json"}
 PEPPER = keys.new_pepper()
 MODEL = ModelRow(id="org/model", names=("org/model", "alias"), task="generate", created=1, max_model_len=8192)
 

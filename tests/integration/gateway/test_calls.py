@@ -9,7 +9,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from moorage.testing import FakeEngine
-from tests.integration.gateway.harness import MODEL, Harness, chat, key_row, target
+from tests.integration.gateway.harness import JSON, MODEL, Harness, chat, key_row, target
 
 
 def events(text: str) -> list[Any]:
@@ -55,7 +55,7 @@ async def test_values_pass_untouched_and_private_fields_do_not_pass(short_tmp: P
             b'{"id_slot": 3, "cache_prompt":true,"lora":[1], "temperature":1.50e0,"unknown_field": {"a":[1, 2]},'
             b'"model":"alias","messages":[ {"role":"user","content":"\\u00e9\xc3\xa9"} ]}'
         )
-        async with gateway.http.post("/v1/chat/completions", data=raw) as reply:
+        async with gateway.http.post("/v1/chat/completions", data=raw, headers=JSON) as reply:
             assert reply.status == 200
         sent = engine.calls[0].body
         assert b'"temperature":1.50e0' in sent
@@ -117,7 +117,7 @@ async def test_bad_bodies(short_tmp: Path, body: bytes, status: int, param: str 
     second = msgspec.structs.replace(MODEL, id="other/chat", names=("other/chat",))
     async with FakeEngine() as engine, Harness(short_tmp) as gateway:
         await gateway.publish(target(engine), models=[MODEL, second])
-        async with gateway.http.post("/v1/chat/completions", data=body) as reply:
+        async with gateway.http.post("/v1/chat/completions", data=body, headers=JSON) as reply:
             error = (await reply.json())["error"]
         assert (reply.status, error["param"]) == (status, param)
         assert words in error["message"]
@@ -272,3 +272,46 @@ async def test_tokens_are_counted_where_the_engine_does_not_tell(short_tmp: Path
         (line,) = gateway.lines()
         assert line["counted"] is counted
         assert 20 <= line["completion_tokens"] <= 22
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+)
+async def test_a_body_of_another_kind_is_refused(short_tmp: Path, kind: str) -> None:
+    async with FakeEngine() as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine))
+        body = json.dumps(chat()).encode()
+        async with gateway.http.post("/v1/chat/completions", data=body, headers={"content-type": kind}) as reply:
+            error = (await reply.json())["error"]
+        assert (reply.status, error["code"]) == (415, "unsupported_media_type")
+        assert "application/json" in error["message"]
+        assert not engine.calls
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/x+json", None])
+async def test_kinds_that_are_json(short_tmp: Path, kind: str | None) -> None:
+    async with FakeEngine() as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine))
+        headers, skip = ({}, ["content-type"]) if kind is None else ({"content-type": kind}, [])
+        call = gateway.http.post(
+            "/v1/chat/completions", data=json.dumps(chat()).encode(), headers=headers, skip_auto_headers=skip
+        )
+        async with call as reply:
+            assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/chat/completions", "POST"),
+        ("HEAD", "/rerank", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("DELETE", "/ping", "GET, HEAD, POST"),
+    ],
+)
+async def test_a_method_that_is_none_is_answered_with_those_that_are(
+    short_tmp: Path, method: str, path: str, allowed: str
+) -> None:
+    async with Harness(short_tmp) as gateway, gateway.http.request(method, path) as reply:
+        assert reply.status == 405
+        assert reply.headers["allow"] == allowed

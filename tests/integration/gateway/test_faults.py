@@ -15,7 +15,7 @@ import pytest
 from moorage.gateway.refusal import refusal
 from moorage.testing import FakeEngine
 from tests.contract.openai_schema import validate
-from tests.integration.gateway.harness import MODEL, Harness, chat, target
+from tests.integration.gateway.harness import JSON, MODEL, Harness, chat, target
 
 BEFORE_THE_FIRST_BYTE = [
     "reset", "truncate", "garbage", "reset after=0", "truncate after=0", "503", "500", "429", "json",
@@ -277,7 +277,7 @@ async def test_a_client_that_leaves_after_a_large_body_is_seen(short_tmp: Path) 
         await gateway.publish(target(engine))
         async with aiohttp.ClientSession(gateway.url) as client:
             body = io.BytesIO(json.dumps(chat("x" * 2_000_000)).encode())
-            call = asyncio.create_task(client.post("/v1/chat/completions", data=body).__aenter__())
+            call = asyncio.create_task(client.post("/v1/chat/completions", data=body, headers=JSON).__aenter__())
             await until(lambda: engine.record.running == 1)
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)

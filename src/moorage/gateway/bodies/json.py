@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from moorage.errors import UnsupportedType
 from moorage.gateway import edits
 from moorage.gateway.call import Call, T
 from moorage.gateway.exchange import Exchange
@@ -20,7 +21,8 @@ class JsonBody:
 
     @classmethod
     async def receive(cls, exchange: Exchange, limit_bytes: int) -> "JsonBody":
-        """Raises BadRequest, TooLarge, ClientLeft."""
+        """Raises BadRequest, UnsupportedType, TooLarge, ClientLeft."""
+        _expect_json(exchange.header(b"content-type"))
         return cls(body.parse(await exchange.read(limit_bytes)))
 
     @property
@@ -35,3 +37,14 @@ class JsonBody:
 
     def close(self) -> None:
         """It holds nothing but memory."""
+
+
+def _expect_json(content_type: str | None) -> None:
+    """One that is left out is forgiven. Others are not: a form of a web page elsewhere cannot name this type."""
+    if content_type is None or content_type == "application/json":
+        return
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise UnsupportedType(
+            f"send the body as JSON, with 'Content-Type: application/json', not {content_type[:100]!r}"
+        )

@@ -114,4 +114,4 @@ class App:
 
 def _expect(method: str, *allowed: str, path: str) -> None:
     if method not in allowed:
-        raise MethodNotAllowed(f"{path} takes {allowed[0]}, not {method}")
+        raise MethodNotAllowed(f"{path} takes {allowed[0]}, not {method}", allowed=allowed)
