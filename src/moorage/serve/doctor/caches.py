@@ -1,7 +1,9 @@
 """Model files on this machine: Moorage's own, and what other tools have fetched."""
 
 import os
+import re
 import shlex
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from moorage.errors import MoorageError
 from moorage.serve.doctor.bounded import together
 from moorage.serve.doctor.findings import Finding, Scope
 
+_OF_MODELSCOPE = re.compile(r"(hub/)?models/([^/.]+--[^/]+|[^/.]+(?<!--)/(?!snapshots$)[^/.]+)")
+"""A model's folder below ModelScope's cache: ORG--NAME or, before 1.38, ORG/NAME with dots as ___."""
 FILES_MOST = 50_000
 """Files that are counted; a cache with more is told to be larger than what was."""
 
@@ -74,12 +78,13 @@ def _own(scope: Scope) -> Iterator[Cache]:
 
 
 def huggingface(environ: Mapping[str, str]) -> Cache:
-    home = Path(environ.get("HF_HOME") or _cache_home(environ) / "huggingface").expanduser()
+    from moorage.models.hubs.huggingface import home
+
     path = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
     return Cache(
         id="models.huggingface",
         name="Hugging Face",
-        path=Path(path).expanduser() if path else home / "hub",
+        path=Path(path).expanduser() if path else home(environ) / "hub",
         is_half=lambda name: name.endswith(".incomplete"),
         is_model=lambda name: name.startswith("models--") and "/" not in name,
     )
@@ -90,15 +95,10 @@ def modelscope(environ: Mapping[str, str]) -> Cache:
     return Cache(
         id="models.modelscope",
         name="ModelScope",
-        path=Path(path).expanduser() if path else _cache_home(environ) / "modelscope" / "hub",
-        is_half=lambda name: "._____temp/" in f"{name}/",
-        is_model=lambda name: name.count("/") == 2 and name.startswith("models/") and "._" not in name,
+        path=Path(path).expanduser() if path else Path(environ.get("HOME") or "/", ".cache", "modelscope"),
+        is_half=lambda name: "/._____temp/" in f"/{name}",
+        is_model=lambda name: _OF_MODELSCOPE.fullmatch(name) is not None,
     )
-
-
-def _cache_home(environ: Mapping[str, str]) -> Path:
-    home = environ.get("HOME") or "/"
-    return Path(environ.get("XDG_CACHE_HOME") or Path(home) / ".cache")
 
 
 def look(cache: Cache, ends_at: float) -> Finding:
@@ -155,14 +155,14 @@ def contents(cache: Cache, ends_at: float) -> Contents:
             if count > FILES_MOST or time.monotonic() > ends_at:
                 return Contents(size_bytes=size, half=tuple(half), half_bytes=half_bytes, cut=True, models=models)
             try:
-                stat = os.lstat(os.path.join(folder, name))
+                info = os.lstat(os.path.join(folder, name))
             except OSError:
                 continue  # it was removed meanwhile
-            if (stat.st_dev, stat.st_ino) in seen:
+            if (info.st_dev, info.st_ino) in seen or not stat.S_ISREG(info.st_mode):
                 continue
-            seen.add((stat.st_dev, stat.st_ino))
-            size += stat.st_size
+            seen.add((info.st_dev, info.st_ino))
+            size += info.st_size
             if cache.is_half(f"{prefix}{name}"):
                 half.append(f"{prefix}{name}")
-                half_bytes += stat.st_size
+                half_bytes += info.st_size
     return Contents(size_bytes=size, half=tuple(half), half_bytes=half_bytes, cut=False, models=models)

@@ -1,9 +1,8 @@
 """The configuration: is it valid, are its models' files here, can an engine run them, do all fit into memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -93,7 +92,7 @@ def _models(loaded: "Loaded", scope: Scope) -> Iterator[Finding]:
         entries = {entry.source: entry for entry in ModelStore(loaded.config.cache_dir).list()}
     except OSError:  # which `disk` and `models` tell
         entries = {}
-    jobs = [partial(look, spec, entries, here) for spec in specs]
+    jobs = [partial(look, spec, entries, here, scope.environ) for spec in specs]
     needs: list[int] = []
     for spec, seen in zip(specs, together(jobs, scope.patience_s), strict=True):
         if seen is None:
@@ -107,22 +106,25 @@ def _models(loaded: "Loaded", scope: Scope) -> Iterator[Finding]:
         yield together_in_memory(sum(needs), here.memory_bytes, psutil.virtual_memory().available)
 
 
-def look(spec: "ModelSpec", entries: "dict[str, Entry]", here: "Machine") -> Seen:
+def look(spec: "ModelSpec", entries: "Mapping[str, Entry]", here: "Machine", environ: Mapping[str, str]) -> Seen:
     """Files, engine and options of one model, as a worker would find them."""
     from moorage.engines.choose import choose
     from moorage.models.files import facts as facts_of
-    from moorage.models.source import FileSource, parse
+    from moorage.models.hubs.caches import find_cached
+    from moorage.models.source import FileSource, HubSource, parse
 
     try:
         source = parse(spec.source)
         if isinstance(source, FileSource):
             path = source.path
+        elif isinstance(source, HubSource) and (cached := find_cached(source, environ=environ)):
+            path = cached.path
         elif entry := entries.get(str(source)):
             path = entry.path
             if not entry.complete:
-                return _not_here(spec, f"half fetched, {human(entry.size_bytes)} are here")
+                return _not_here(spec, str(source), f"half fetched, {human(entry.size_bytes)} are here")
         else:
-            return _not_here(spec, "not fetched yet")
+            return _not_here(spec, str(source), "not fetched yet")
         facts = facts_of(path)
         choice = choose(spec, facts, here)
         choice.engine.launch(
@@ -146,7 +148,8 @@ def look(spec: "ModelSpec", entries: "dict[str, Entry]", here: "Machine") -> See
     )
 
 
-def _not_here(spec: "ModelSpec", how: str) -> Seen:
+def _not_here(spec: "ModelSpec", source: str, how: str) -> Seen:
+    """`source` is fit to be shown: without what may be secret in a URL."""
     pin = f" --sha256 {spec.sha256}" if spec.sha256 else ""
     return Seen(
         Finding(
@@ -154,9 +157,9 @@ def _not_here(spec: "ModelSpec", how: str) -> Seen:
             level="note",
             what=spec.name,
             detail=f"{how}; the first start does it",
-            fix=f"moorage models pull '{spec.source}'{pin}",
+            fix=f"moorage models pull '{source}'{pin}",
             subject=spec.name,
-            facts={"source": spec.source},
+            facts={"source": source},
         )
     )
 
@@ -168,9 +171,8 @@ def _impossible(spec: "ModelSpec", error: Exception) -> Finding:
         level="problem",
         what=spec.name,
         detail=message,
-        fix=f"correct models.local, {spec.name}" if not Path(spec.source).is_file() else "",
+        fix=f"change or remove the model {spec.name} in the configuration",
         subject=spec.name,
-        facts={"source": spec.source},
     )
 
 

@@ -112,8 +112,11 @@ Examiner = Callable[[Scope], Iterable[Finding]]
 
 
 def worst(findings: Iterable[Finding]) -> Level:
-    found: set[Level] = {finding.level for finding in findings}
-    return next(level for level in (*reversed(LEVELS), LEVELS[0]) if level in found or not found)
+    found = {finding.level for finding in findings}
+    for level in reversed(LEVELS):
+        if level in found:
+            return level
+    return "ok"
 
 
 def first_folder(path: Path) -> Path:

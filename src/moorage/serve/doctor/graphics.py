@@ -58,7 +58,7 @@ def nvidia(answer: Outcome) -> Iterator[Finding]:
         yield _broken("nvidia-smi hangs", "the driver or a card does not answer", "sudo reboot")
         return
     if not answer.ok:
-        yield _refused(answer.last_words)
+        yield _refused(answer.err or answer.out)
         return
     rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(answer.out)) if row]
     if not rows or any(len(row) != len(QUERY) for row in rows):
@@ -94,7 +94,8 @@ def _card(index: int, name: str, driver: str, memory: str, capability: str) -> F
     )
 
 
-def _refused(words: str) -> Finding:
+def _refused(said: str) -> Finding:
+    words = next((line.strip() for line in said.splitlines() if line.strip()), "")
     lower = words.lower()
     if "mismatch" in lower:
         return _broken("driver and library differ", words, "sudo reboot    (the driver was upgraded under the kernel)")

@@ -7,19 +7,15 @@ import os
 import socket
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from moorage.config.tree import Listener, listeners
 from moorage.errors import MoorageError
 from moorage.serve.doctor.bounded import together
 from moorage.serve.doctor.findings import Finding, Scope
 from moorage.serve.doctor.holders import Holder, holder
 
-if TYPE_CHECKING:
-    from moorage.config.tree import Config
-
-Address = tuple[str, int]
-
-USUAL: tuple[Address, ...] = (("127.0.0.1", 8000),)
+USUAL = Listener("server", "127.0.0.1", 8000)
 """Where Moorage listens when nobody says otherwise."""
 ANSWER_S = 1.5
 BODY_BYTES_MAX = 1 << 20
@@ -28,29 +24,26 @@ FREE_TRIES = 50
 
 def examine(scope: Scope) -> Iterator[Finding]:
     try:
-        wanted = addresses(scope.configuration.result().config)
+        wanted = listeners(scope.configuration.result().config)
     except (MoorageError, OSError):  # which `configuration` tells
-        wanted = USUAL
-    found = together([partial(_look, address) for address in wanted], scope.patience_s)
-    for (host, port), findings in zip(wanted, found, strict=True):
+        wanted = (USUAL,)
+    found = together([partial(_look, listener) for listener in wanted], scope.patience_s)
+    for listener, findings in zip(wanted, found, strict=True):
         # Whoever holds a port and lets nobody finish asking is no Moorage that serves.
-        yield from findings or [_taken(port, holder(port), written(host, port), {"host": host, "port": port})]
+        facts: dict[str, Any] = {"host": listener.host, "port": listener.port}
+        yield from findings or [_taken(listener, holder(listener.port), facts)]
 
 
-def addresses(config: "Config") -> tuple[Address, ...]:
-    """Every address the configuration listens on, each once."""
-    return ((config.server.host, config.server.port),)
-
-
-def _look(address: Address) -> list[Finding]:
-    return list(look(*address))
+def _look(listener: Listener) -> list[Finding]:
+    return list(look(listener))
 
 
 def written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def look(host: str, port: int) -> Iterator[Finding]:
+def look(listener: Listener) -> Iterator[Finding]:
+    host, port = listener.host, listener.port
     subject = written(host, port)
     facts: dict[str, Any] = {"host": host, "port": port}
     if port == 0:
@@ -61,7 +54,7 @@ def look(host: str, port: int) -> Iterator[Finding]:
         yield Finding(id="ports.listen", level="ok", what=f"{subject} is free", subject=subject, facts=facts)
         return
     if refusal.errno != errno.EADDRINUSE:
-        yield _impossible(host, port, refusal, subject, facts)
+        yield _impossible(listener, refusal, facts)
         return
     by = holder(port)
     facts |= {"pid": by.pid, "process": by.name, "user": by.user} if by else {}
@@ -70,7 +63,7 @@ def look(host: str, port: int) -> Iterator[Finding]:
         yield Finding(id="ports.listen", level="ok", what=what, detail=detail, subject=subject, facts=facts)
         yield server(seen, subject)
         return
-    yield _taken(port, by, subject, facts)
+    yield _taken(listener, by, facts)
 
 
 def bind_error(host: str, port: int) -> OSError | None:
@@ -86,14 +79,15 @@ def bind_error(host: str, port: int) -> OSError | None:
     return None
 
 
-def _impossible(host: str, port: int, error: OSError, subject: str, facts: dict[str, Any]) -> Finding:
+def _impossible(listener: Listener, error: OSError, facts: dict[str, Any]) -> Finding:
+    host, port, subject = listener.host, listener.port, written(listener.host, listener.port)
     if error.errno == errno.EACCES:
         return Finding(
             id="ports.listen",
             level="problem",
             what=f"{subject} is not allowed",
             detail="ports below 1024 need rights this user has not",
-            fix=f"choose another: server.port or --port {port + 8000 if port < 1024 else 8000}",
+            fix=_other_port(listener, port + 8000),
             subject=subject,
             facts=facts,
         )
@@ -102,30 +96,33 @@ def _impossible(host: str, port: int, error: OSError, subject: str, facts: dict[
         level="problem",
         what=f"{host} is not here",
         detail=f"{host!r} is no address of this machine: {error.strerror or error}",
-        fix="set server.host to 127.0.0.1, or to 0.0.0.0 for all addresses",
+        fix=f"set {listener.option}.host to 127.0.0.1, or to 0.0.0.0 for all addresses",
         subject=subject,
         facts=facts,
     )
 
 
-def _taken(port: int, by: Holder | None, subject: str, facts: dict[str, Any]) -> Finding:
-    other = next_free(port)
-    stop = f"kill {by.pid}" if by and by.pid and by.pid != os.getpid() else ""
-    choose = f"moorage serve --port {other}" if other else "set server.port to a free one"
+def _other_port(listener: Listener, port: int) -> str:
+    return f"moorage serve --port {port}" if listener.option == "server" else f"set {listener.option}.port to {port}"
+
+
+def _taken(listener: Listener, by: Holder | None, facts: dict[str, Any]) -> Finding:
+    subject = written(listener.host, listener.port)
+    stop = f", or stop the other: kill {by.pid}" if by and by.pid and by.pid != os.getpid() else ""
     return Finding(
         id="ports.listen",
         level="problem",
         what=f"{subject} is taken",
         detail=f"by {by}, which is no Moorage" if by else "by a process that cannot be seen from here",
-        fix=f"{choose}{f', or stop the other: {stop}' if stop else ''}",
+        fix=f"{_other_port(listener, next_free(listener.port))}{stop}",
         subject=subject,
         facts=facts,
     )
 
 
-def next_free(port: int) -> int | None:
+def next_free(port: int) -> int:
     candidates = range(port + 1, min(port + FREE_TRIES, 65536))
-    return next((other for other in candidates if bind_error("127.0.0.1", other) is None), None)
+    return next((other for other in candidates if bind_error("127.0.0.1", other) is None), 0)
 
 
 # A running server
