@@ -44,7 +44,17 @@ class Cache:
 
 
 def examine(scope: Scope) -> Iterator[Finding]:
-    caches = [*_own(scope), huggingface(scope.environ), modelscope(scope.environ)]
+    caches = [*_own(scope)]
+    for of_others in (huggingface, modelscope):
+        try:
+            caches.append(of_others(scope.environ))
+        except RuntimeError as error:  # ~ of nobody
+            yield Finding(
+                id=f"models.{of_others.__name__}",
+                level="warning",
+                what="a folder that cannot be",
+                detail=f"{error}; see HF_HOME, HF_HUB_CACHE, MODELSCOPE_CACHE",
+            )
     ends_at = time.monotonic() + scope.patience_s * 0.8
     found = together([partial(look, cache, ends_at) for cache in caches], scope.patience_s)
     for cache, finding in zip(caches, found, strict=True):

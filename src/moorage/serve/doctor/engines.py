@@ -47,6 +47,9 @@ LIBRARIES: Mapping[str, Library] = {
 }
 """Engines that run embedded, by their name in the registry."""
 
+QUIET: Mapping[str, str] = {"ORT_DISABLE_TELEMETRY": "1"}
+"""ONNX Runtime would leave a device's id in the user's cache when it is imported, to report with."""
+
 CRASHES: Mapping[str, str] = {
     "SIGILL": "it needs instructions this processor lacks",
     "SIGKILL": "the machine ran out of memory?",
@@ -68,7 +71,8 @@ def look(name: str, scope: Scope) -> Finding:
         version = metadata.version(library.package)
     except metadata.PackageNotFoundError:
         return absent(name, library)
-    outcome = run((sys.executable, "-P", "-c", _IMPORT, *library.modules), scope.patience_s, scope.environ)
+    argv = (sys.executable, "-P", "-c", _IMPORT, *library.modules)
+    outcome = run(argv, scope.patience_s, {**scope.environ, **QUIET})
     return installed(name, library, version, outcome)
 
 

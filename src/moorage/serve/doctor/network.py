@@ -130,11 +130,11 @@ class _NoRedirect(HTTPRedirectHandler):
 
 def ask(url: str, environ: Mapping[str, str], certificates: str, timeout_s: float) -> Answer:
     """HEAD of `url`, through the proxy the environment names, without any login. Does not raise."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        host, port = "", None
+        return Answer(error=f"{masked(url)!r} is no address")
     if parts.scheme not in ("http", "https") or not host:
         return Answer(error=f"{masked(url)!r} is no address")
     plain = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}{parts.path or '/'}"
