@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from moorage.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnreachable
+from moorage.http.connector import TcpConnector, UnixConnector
 from moorage.http.upload import Upload
 
 READ_BYTES = 256 * 1024
@@ -130,13 +131,13 @@ class Client:
             return known
         if address.startswith("unix:"):
             base = "http://moorage"
-            connector = aiohttp.UnixConnector(address.removeprefix("unix:"), limit=0)
+            connector = UnixConnector(address.removeprefix("unix:"), limit=0)
         else:
             try:
                 base = str(URL(address)).rstrip("/")
             except ValueError as error:
                 raise UpstreamUnreachable(f"{address!r} is not an address: {error}") from error
-            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
+            connector = TcpConnector(limit=0, ttl_dns_cache=60)
         session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
