@@ -38,6 +38,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     query: str = ""
+    method: str = "GET"
     sent: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the connection is over."""
@@ -72,8 +73,9 @@ class FileServer:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             first, *lines = head.split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            path, _, query = first.split()[1].partition("?")
-            seen = Seen(path, headers, query)
+            method, target, _ = first.split()
+            path, _, query = target.partition("?")
+            seen = Seen(path, headers, query, method)
             self.seen.append(seen)
             await self._answer(seen, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -128,6 +130,9 @@ class FileServer:
             headers["Transfer-Encoding"] = "chunked"
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(f"HTTP/1.1 {status}\r\n{lines}Connection: close\r\n\r\n".encode())
+        if seen.method == "HEAD":
+            await writer.drain()
+            return
         gone = asyncio.ensure_future(reader.read())
         try:
             await self._pieces(seen, plan, body, writer, gone)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -53,7 +53,7 @@ class HubServer:
         """A path before all others, as mirrors have it."""
         self.blobs = True
         """Whether lists tell sizes and checksums; a simple mirror does not."""
-        self.tree_page = 0
+        self.tree_page = 1000
         """Files on one page of a tree; 0: there are no trees."""
         hub.answer = self._answer
 
@@ -115,7 +115,8 @@ class HubServer:
         if kind == "tree":
             return self._tree(rest, repo, files, int(query.get("cursor", "0")))
         siblings = [{"rfilename": path, **self._facts(path, repo, files)} for path in files]
-        return _json({"sha": commit_of(files), "siblings": siblings, "gated": "manual" if repo.gated else False})
+        document = {"id": f"{organisation}/{name}", "sha": commit_of(files), "siblings": siblings, "tags": []}
+        return _json({**document, "gated": "manual" if repo.gated else False, "private": repo.private})
 
     def _facts(self, path: str, repo: Repo, files: dict[str, bytes]) -> dict[str, Any]:
         content = repo.lists.get(path, files[path])
@@ -134,7 +135,7 @@ class HubServer:
             content = repo.lists.get(path, true)
             leaf: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": git_sha1(content)}
             if len(content) >= LFS_FROM:
-                leaf["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}
+                leaf["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
             leaves.append(leaf)
         end = start + self.tree_page
         address = f"{self.url}/api/models/{rest}?recursive=true&cursor={end}"
@@ -158,13 +159,16 @@ class HubServer:
         files = repo.files(revision) or {}
         if path not in files:
             return Plan(status=404, headers={"X-Error-Code": "EntryNotFound"}), b""
-        return self._content(files[path])
+        return self._content(files[path], {"X-Repo-Commit": commit_of(files)})
 
-    def _content(self, content: bytes) -> Answer:
+    def _content(self, content: bytes, headers: dict[str, str]) -> Answer:
         if len(content) < LFS_FROM:
-            return self.hub.plan, content
+            headers["ETag"] = f'"{git_sha1(content)}"'
+            return replace(self.hub.plan, headers=headers, etag=False), content
         self.cdn.files[self.cdn_path(content)] = content
-        return Plan(status=302, headers={"Location": self.cdn.url(self.cdn_path(content)) + "?signature=s3cret"}), b""
+        headers["Location"] = self.cdn.url(self.cdn_path(content)) + "?signature=s3cret"
+        headers |= {"X-Linked-Size": str(len(content)), "X-Linked-ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+        return Plan(status=302, headers=headers), b""
 
     # ModelScope
 
@@ -179,7 +183,7 @@ class HubServer:
         if kind == "repo/files":
             return _json({"Code": 200, "Success": True, "Data": self._modelscope_list(files), "Message": ""})
         content = (files or {}).get(query.get("FilePath", ""))
-        return (Plan(status=404), b"") if content is None else self._content(content)
+        return (Plan(status=404), b"") if content is None else self._content(content, {})
 
     def _modelscope_list(self, files: dict[str, bytes] | None) -> dict[str, Any]:
         if files is None:

@@ -159,6 +159,17 @@ async def test_a_model_file_that_is_none_and_one_that_is_missing(running: Harbou
     await running.controller.until("other-0", "ready", limit_s=6.0)
 
 
+@pytest.mark.parametrize("running", [{"backoff_s": 60.0}], indirect=True)
+async def test_a_change_deep_in_a_models_folder_is_noticed(running: Harbour) -> None:
+    folder = running.folder / "encoder"
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "1_Pooling" / "config.json").write_text("{")
+    running.controller.order(running.order(source=str(folder)))
+    before = await running.controller.until("chat-0", "failed")
+    (folder / "1_Pooling" / "config.json").write_text("{}")  # watched: no need to wait out the back-off
+    await _until(lambda: (running.controller.latest("chat-0") or before).restarts == 1, limit_s=6.0)
+
+
 async def test_an_order_nobody_understands_fails_and_harms_nobody(running: Harbour) -> None:
     order = running.order()
     order.model["from_the_future"] = 1

@@ -25,7 +25,7 @@ import msgspec
 from moorage.errors import ModelError
 from moorage.models.hubs.huggingface import home
 from moorage.models.hubs.repository import is_commit
-from moorage.models.hubs.selection import Choice, choose, indexes
+from moorage.models.hubs.selection import FORMATS, Choice, choose, indexes
 from moorage.models.manifest import checksum, is_hidden
 from moorage.models.source import HubSource
 
@@ -51,6 +51,10 @@ class Cached:
 
 class _ShardIndex(msgspec.Struct):
     weight_map: dict[str, str]
+
+
+class _Tree(msgspec.Struct):
+    files: dict[str, msgspec.Raw]
 
 
 class _Module(msgspec.Struct):
@@ -130,8 +134,27 @@ def _whole(folder: Path, selector: str) -> Choice | None:
     try:
         shards = {path: _shards(folder / path) for path in indexes(paths)}
         choice = choose(paths, selector, shards)
-        return choice if choice.opens.endswith(".gguf") or not _lacking(folder, choice) else None
+        if (folder / choice.opens).is_file():
+            return choice
+        if _lacking(folder, choice) or (selector and not choice.opens and _others(paths, choice)):
+            return None
+        listed = _listed(folder)
+        return choice if listed is None or set(choose(listed, selector, shards).paths) <= set(paths) else None
     except ModelError:
+        return None
+
+
+def _others(paths: list[str], choice: Choice) -> bool:
+    """Whether the folder has weights besides the selected ones, which who opens it might take."""
+    return any(path.endswith(FORMATS) and path not in choice.paths for path in paths)
+
+
+def _listed(snapshot: Path) -> list[str] | None:
+    """All files of the commit, where Hugging Face's program noted them (since 2.0)."""
+    try:
+        noted = (snapshot.parents[1] / "trees" / f"{snapshot.name}.json").read_bytes()
+        return list(msgspec.json.decode(noted, type=_Tree).files)
+    except (OSError, msgspec.DecodeError):
         return None
 
 

@@ -12,7 +12,8 @@
 
 All but GGUF come as a folder with what belongs to the weights: at the root configuration, tokenizer, chat template,
 custom code, licence; and the numbered modules of a sentence-transformers model (`1_Pooling`, `2_Dense`).
-A selected file is handed out itself, and what belongs to it lies around it as in the repository.
+A selected GGUF, ONNX or OpenVINO file is handed out itself, and what belongs to it lies around it as in the repository;
+of weights that cannot be read without their configuration the folder is handed out, with no others in it.
 Vision projectors (`mmproj`) and importance matrices are never taken for models.
 """
 
@@ -44,7 +45,9 @@ _ONNX_VARIANTS = (
     "q4",
     "bnb4",
 )
-_FORMATS = (".safetensors", ".gguf", ".onnx", ".xml", ".bin", ".pt", ".pth")
+_GRAPHS = (".onnx", ".xml")
+FORMATS = (".safetensors", ".gguf", ".onnx", ".xml", ".bin", ".pt", ".pth")
+"""Of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ def _unselected(paths: list[str], shards: Mapping[str, Sequence[str]]) -> Choice
             return Choice(
                 paths=(*weights, *_companions(paths)), why=f"the {name} weights ({what}) and what goes with them"
             )
-    folders = sorted({f"{PurePosixPath(path).parent}" for path in paths if path.endswith(_FORMATS) and "/" in path})
+    folders = sorted({f"{PurePosixPath(path).parent}" for path in paths if path.endswith(FORMATS) and "/" in path})
     there = f"name one of its folders: {_listed(folders)}" if folders else f"it has {_listed(paths)}"
     raise ModelError(f"the repository has no model at its root; {there}")
 
@@ -107,7 +110,7 @@ def _selected(paths: list[str], selector: str, shards: Mapping[str, Sequence[str
     if len(same := [path for path in paths if PurePosixPath(path).name == named]) == 1:
         return _file(paths, same[0])
     labels = list(dict.fromkeys(variant.label for variant in found if variant.label))
-    there = labels or [path for path in paths if path.endswith(_FORMATS)] or paths
+    there = labels or [path for path in paths if path.endswith(FORMATS)] or paths
     close = difflib.get_close_matches(named, there, n=3, cutoff=0.5)
     hint = f"; did you mean {_listed(close)}?" if close else ""
     raise ModelError(f"the repository has no {selector!r}{hint} It has {_listed(there)}" if hint else
@@ -138,9 +141,12 @@ def _file(paths: list[str], path: str) -> Choice:
             return replace(_gguf([variant], why), opens=variant.paths[0])
     if path.endswith(".gguf"):
         return Choice(paths=(path,), opens=path, why=why)
+    if not path.endswith(FORMATS):
+        return Choice(paths=(path,), opens=path, why=why)
     stem = path.rpartition(".")[0]
     own = {path, f"{stem}.bin"} if path.endswith(".xml") else {path, *_external(paths, path)}
-    return Choice(paths=(*own, *_companions(paths)), opens=path, why=f"{why}, and what goes with it")
+    opens = path if path.endswith(_GRAPHS) else ""
+    return Choice(paths=(*own, *_companions(paths)), opens=opens, why=f"{why}, and what goes with it")
 
 
 def _folder(paths: list[str], folder: str, inside: list[str]) -> Choice:
@@ -151,7 +157,9 @@ def _folder(paths: list[str], folder: str, inside: list[str]) -> Choice:
         below = _unselected([path.removeprefix(folder + "/") for path in inside], {})
         return Choice(paths=tuple(f"{folder}/{path}" for path in below.paths), opens=folder, why=why)
     weights = _onnx(inside) or _openvino(inside, folder + "/") or inside
-    return Choice(paths=(*weights, *_companions(paths)), why=f"{why}, and what goes with it")
+    graphs = [path for path in weights if path.endswith(_GRAPHS) and "tokenizer" not in path]
+    opens = graphs[0] if len(graphs) == 1 else ""
+    return Choice(paths=(*weights, *_companions(paths)), opens=opens, why=f"{why}, and what goes with it")
 
 
 def _companions(paths: list[str]) -> list[str]:
