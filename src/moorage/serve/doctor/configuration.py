@@ -179,7 +179,7 @@ def _impossible(spec: "ModelSpec", error: Exception) -> Finding:
 def together_in_memory(need: int, usable: int, available: int) -> Finding:
     """In bytes: what the models take together, what they may take, what is free at this moment."""
     facts = {"need_bytes": need, "usable_bytes": usable, "available_bytes": available}
-    what = f"about {human(need)} for all models"
+    what = f"all models: {human(need)}"
     if need > usable * MEMORY_SHARE:
         return Finding(
             id="configuration.memory",

@@ -50,7 +50,7 @@ def examine(scope: Scope) -> Iterator[Finding]:
 def temporary() -> Place:
     return Place(
         id="disk.temp",
-        name="temporary files",
+        name="temp files",
         path=Path(tempfile.gettempdir()),
         least_bytes=16 * MIB,
         wanted_bytes=GIB,

@@ -111,7 +111,7 @@ def installed(name: str, library: Library, version: str, outcome: Outcome) -> Fi
         )
     if built_for := _built_for(outcome.out):
         facts["built_for"] = built_for
-    detail = f"{known}{f', compiled for {built_for[-1]}' if built_for else ''}: {library.purpose}"
+    detail = f"{known}{f', compiled for {built_for[-1]}' if built_for else ''}"
     return Finding(id="engines.engine", level="ok", what=name, detail=detail, subject=name, facts=facts)
 
 

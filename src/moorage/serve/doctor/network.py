@@ -137,10 +137,13 @@ def ask(url: str, environ: Mapping[str, str], certificates: str, timeout_s: floa
         return Answer(error=f"{masked(url)!r} is no address")
     if parts.scheme not in ("http", "https") or not host:
         return Answer(error=f"{masked(url)!r} is no address")
+    via = _proxy(parts.scheme, host, environ)
+    if via and proxies.wrong(via):
+        return Answer(error="the proxy of the environment is no address", fix="see the proxies above")
     plain = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}{parts.path or '/'}"
     began = time.monotonic()
     try:
-        opener = _opener(parts.scheme, host, environ, certificates)
+        opener = _opener(parts.scheme, via, certificates)
         request = Request(plain, method="HEAD", headers={"User-Agent": f"moorage/{__version__}"})
         with opener.open(request, timeout=timeout_s) as reply:
             status, date = reply.status, reply.headers.get("Date")
@@ -153,12 +156,16 @@ def ask(url: str, environ: Mapping[str, str], certificates: str, timeout_s: floa
     return Answer(status=status, elapsed_s=time.monotonic() - began, skew_s=_skew(date))
 
 
-def _opener(scheme: str, host: str, environ: Mapping[str, str], certificates: str) -> OpenerDirector:
+def _proxy(scheme: str, host: str, environ: Mapping[str, str]) -> str:
+    """Through which proxy calls to `host` go; empty for none."""
+    if proxies.bypassed(host, proxies.variable(environ, "no")[1]):
+        return ""
+    return proxies.variable(environ, scheme)[1] or proxies.variable(environ, "all")[1]
+
+
+def _opener(scheme: str, via: str, certificates: str) -> OpenerDirector:
     from moorage.models.web import tls_context
 
-    via = proxies.variable(environ, scheme)[1] or proxies.variable(environ, "all")[1]
-    if proxies.bypassed(host, proxies.variable(environ, "no")[1]):
-        via = ""
     handlers: list[ProxyHandler | HTTPSHandler | HTTPRedirectHandler] = [
         ProxyHandler({scheme: via} if via else {}),
         _NoRedirect(),
@@ -207,13 +214,12 @@ def _hub(url: str, answer: Answer, *, mirrored: bool) -> Finding:
         what, detail = f"{name} answers", f"in {answer.elapsed_s:.1f} s"
         return Finding(id="network.hub", level="ok", what=what, detail=detail, subject=masked(url), facts=facts)
     why = answer.error or f"it answers {answer.status}"
-    mirror = "export HF_ENDPOINT=https://MIRROR, or serve files from disk, pypi: or https:"
     return Finding(
         id="network.hub",
         level="note",
         what=f"{name} is out of reach",
         detail=f"{why}; models named ORG/NAME cannot be fetched",
-        fix=answer.fix or mirror,
+        fix=answer.fix or "export HF_ENDPOINT=https://MIRROR",
         subject=masked(url),
         facts=facts,
     )
@@ -246,7 +252,7 @@ def _indexes(pip: PipSettings, answers: Mapping[str, Answer]) -> Iterator[Findin
             level="note" if some else "warning",
             what="package index out of reach",
             detail=f"{shown}: {why}" + ("; pip has others" if some else "; models in packages cannot be fetched"),
-            fix=answer.fix or f"{sys.executable} -m pip config set global.index-url https://YOUR-MIRROR/simple",
+            fix=answer.fix or "pip config set global.index-url https://MIRROR/simple",
             subject=shown,
             facts=facts,
         )

@@ -9,7 +9,7 @@ from moorage.serve.doctor.secrets import masked
 
 SCHEMES = ("http", "https", "all")
 LOOPBACK = ("127.0.0.1", "localhost")
-LOOPBACK_ADVICE = "export NO_PROXY=localhost,127.0.0.1,::1 no_proxy=localhost,127.0.0.1,::1"
+LOOPBACK_ADVICE = "export no_proxy=localhost,127.0.0.1,::1"
 USABLE = ("http", "https")
 """Kinds of proxies that a download goes through."""
 
@@ -36,12 +36,12 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 def proxy(name: str, value: str, environ: Mapping[str, str]) -> Finding:
     shown = masked(value)
     facts = {"variable": name, "url": shown}
-    if wrong := _wrong(value):
+    if why := wrong(value):
         return Finding(
             id="network.proxy",
             level="warning",
             what=f"{name} is no address",
-            detail=f"{shown!r}: {wrong}",
+            detail=f"{shown!r}: {why}",
             fix=f"unset {name}, or export {name}=http://HOST:PORT",
             subject=name,
             facts=facts,
@@ -60,7 +60,7 @@ def proxy(name: str, value: str, environ: Mapping[str, str]) -> Finding:
     return Finding(id="network.proxy", level="ok", what=name, detail=shown, subject=name, facts=facts)
 
 
-def _wrong(value: str) -> str:
+def wrong(value: str) -> str:
     """What keeps it from being a proxy's address; empty for nothing."""
     if any(char.isspace() or not char.isprintable() for char in value):
         return "it holds spaces or control characters"
@@ -83,8 +83,8 @@ def exceptions(no_proxy: str) -> Finding:
     return Finding(
         id="network.no_proxy",
         level="warning",
-        what=f"{' and '.join(missing)} would go through the proxy",
-        detail="clients such as curl and the OpenAI SDK would send calls for this server there",
+        what="local calls would go to the proxy",
+        detail=f"no_proxy lacks {' and '.join(missing)}: curl and SDKs would send calls for this server there",
         fix=LOOPBACK_ADVICE,
         facts=facts,
     )

@@ -23,8 +23,9 @@ MARKS: dict[Level, tuple[str, str]] = {
 }
 """Sign and colour on a terminal; elsewhere the level's own word."""
 GAP = 2
-NARROW = 100
-"""Columns; below, what was found gets less room beside its details."""
+WHAT_MOST = 36
+WHAT_SHARE = 0.46
+"""Of the room: what was found; the rest is for its details."""
 FIX = "→ "
 
 
@@ -114,7 +115,7 @@ def _drawn(findings: Iterable[Finding], console: "Console") -> Iterator["Text"]:
     left = title + 2
     room = max(20, console.width - left)
     widest = max(len(_one_line(finding.what)) for finding in listed)
-    what = min(widest, int(room * (0.46 if console.width < NARROW else 0.4)))
+    what = min(widest, WHAT_MOST, int(room * WHAT_SHARE))
     for group, found in groupby(listed, key=lambda finding: finding.group):
         heading = GROUPS.get(group, group)
         for finding in found:
@@ -129,12 +130,11 @@ def _rows(finding: Finding, heading: str, widths: tuple[int, int, int], console:
     title, left, right = widths
     mark, colour = MARKS[finding.level]
     grave = finding.level in ("warning", "problem")
-    whats = Text(_one_line(finding.what), style="bold" if grave else "").wrap(console, left)
-    quiet = "" if finding.level in ("warning", "problem") else "dim"
-    details = Text(_one_line(finding.detail), style=quiet).wrap(console, max(12, right))
+    whats = Text(_one_line(finding.what), style=f"bold {colour}" if grave else "").wrap(console, left)
+    details = Text(_one_line(finding.detail), style="" if grave else "dim").wrap(console, max(12, right))
     for number in range(max(len(whats), len(details))):
-        line = Text(f"{heading if number == 0 else '':<{title}}", style="bold")
-        line.append_text(Text(f"{mark if number == 0 else ' '} ", style=colour))
+        line = Text().append(f"{heading if number == 0 else '':<{title}}", style="bold")
+        line.append(f"{mark if number == 0 else ' '} ", style=colour)
         cell = whats[number] if number < len(whats) else Text()
         line.append_text(cell)
         if number < len(details):

@@ -22,8 +22,8 @@ def test_what_moorage_wants() -> None:
 @pytest.mark.parametrize(
     ("outcome", "level", "what", "words"),
     [
-        (Outcome(0, ABOUT, ""), "ok", "llama.cpp", "compiled for AVX2: GGUF models on the processor"),
-        (Outcome(0, "no json", ""), "ok", "llama.cpp", ": GGUF models on the processor"),
+        (Outcome(0, ABOUT, ""), "ok", "llama.cpp", ", compiled for AVX2"),
+        (Outcome(0, "no json", ""), "ok", "llama.cpp", "xllamacpp"),
         (Outcome(-4, "", ""), "problem", "llama.cpp does not load", "ends with SIGILL: it needs instructions"),
         (Outcome(-11, "", ""), "problem", "llama.cpp does not load", "ends with SIGSEGV: the library is broken"),
         (

@@ -24,8 +24,9 @@ def test_passwords_are_not_shown() -> None:
 
 def test_calls_to_this_machine_would_go_through_the_proxy() -> None:
     *_, loopback = examine({"HTTP_PROXY": "proxy:3128", "NO_PROXY": "localhost,.corp"})
-    assert (loopback.level, loopback.what) == ("warning", "127.0.0.1 would go through the proxy")
-    assert loopback.fix == "export NO_PROXY=localhost,127.0.0.1,::1 no_proxy=localhost,127.0.0.1,::1"
+    assert (loopback.level, loopback.what) == ("warning", "local calls would go to the proxy")
+    assert loopback.detail.startswith("no_proxy lacks 127.0.0.1: ")
+    assert loopback.fix == "export no_proxy=localhost,127.0.0.1,::1"
     assert [finding.id for finding in examine({"HTTPS_PROXY": "http://proxy:3128"})] == ["network.proxy"]
 
 
