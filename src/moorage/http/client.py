@@ -14,7 +14,7 @@ from yarl import URL
 
 from moorage.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnreachable
 from moorage.http.connector import TcpConnector, UnixConnector
-from moorage.http.upload import Upload
+from moorage.http.upload import Sending, Upload
 
 READ_BYTES = 256 * 1024
 URLS_KEPT = 1024
@@ -99,7 +99,8 @@ class Client:
         request = session.request(
             method, self._url(base, path), data=data, headers=send, timeout=timeout, allow_redirects=False
         )
-        return PendingReply(request, name or address, f"{method} {path}", timeout_s)
+        sending = data if isinstance(data, Sending) else None
+        return PendingReply(request, name or address, f"{method} {path}", timeout_s, sending)
 
     async def close(self) -> None:
         sessions, self._sessions = list(self._sessions.values()), {}
@@ -152,12 +153,18 @@ class Client:
 class PendingReply:
     """One call under way; entered, it is the reply whose headers have arrived."""
 
-    __slots__ = ("_name", "_request", "_response", "_timeout_s", "_what")
+    __slots__ = ("_name", "_request", "_response", "_sending", "_timeout_s", "_what")
 
     def __init__(
-        self, request: Awaitable[aiohttp.ClientResponse], name: str, what: str, timeout_s: float | None
+        self,
+        request: Awaitable[aiohttp.ClientResponse],
+        name: str,
+        what: str,
+        timeout_s: float | None,
+        sending: Sending | None,
     ) -> None:
         self._request = request
+        self._sending = sending
         self._name = name
         self._what = what
         self._timeout_s = timeout_s
@@ -172,11 +179,16 @@ class PendingReply:
             raise DeadlineExceeded(f"{self._name} did not answer {self._what} in time") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise UpstreamBroken(f"{self._name} broke off before it answered: {_text(error)}") from error
+        finally:
+            if self._response is None and self._sending is not None:
+                self._sending.close()
         return Reply(self._response, self._name)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._sending is not None:
+            self._sending.close()
         response = self._response
         if response is not None:
             if response.content.at_eof():
@@ -187,12 +199,12 @@ class PendingReply:
             raise DeadlineExceeded(f"{self._name} did not finish {self._what} within {self._timeout_s:g} s") from error
 
 
-def _data(body: bytes | Upload | None, headers: dict[str, str]) -> bytes | BytesIO | AsyncIterator[bytes] | None:
+def _data(body: bytes | Upload | None, headers: dict[str, str]) -> bytes | BytesIO | Sending | None:
     """The body as the library takes it; its headers are added."""
     if isinstance(body, Upload):
         headers["Content-Type"] = body.content_type
         headers["Content-Length"] = str(body.length_bytes)
-        return body.pieces()
+        return Sending(body)
     if body is None:
         return None
     headers.setdefault("Content-Type", "application/json")

@@ -119,6 +119,55 @@ async def test_the_other_routes(client: Client) -> None:
     assert b"invalid_request_error" in why
 
 
+async def test_it_encodes(client: Client) -> None:
+    async with FakeEngine(model="boat") as engine:
+
+        async def said(path: str, **body: Any) -> Any:
+            status, reply = await post(client, engine, json.dumps(body).encode(), path)
+            assert status == 200
+            assert json.loads(reply)["model"] == "boat"
+            return json.loads(reply)
+
+        assert len((await said("/v2/embed", texts=["a b", "c"]))["embeddings"]["float"]) == 2
+        for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
+            reply = await said(path, query="b", documents=["a", {"text": "b"}], top_n=1)
+            assert [one["index"] for one in reply["results"]] == [1]
+        assert [one["score"] for one in (await said("/score", text_1="a", text_2=["a", "b"]))["data"]] == [1, 0]
+        scored = await said("/v1/score", data_1=["a", "b"], data_2=["a", "a"])
+        assert [one["score"] for one in scored["data"]] == [1, 0]
+        assert sum((await said("/classify", input=["a", "b"]))["data"][1]["probs"]) == 1
+        assert len((await said("/pooling", input="a b c", task="token_embed"))["data"][0]["data"]) == 3
+        wrong, _ = await post(client, engine, b'{"text_1":["a","b"],"text_2":["a","b","c"]}', "/score")
+        assert wrong == 400
+
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n\x00\r\n\xff\r\n--b--\r\n'
+)
+FORM_HEADERS = {"Content-Type": "multipart/form-data; boundary=b"}
+SPEECH = "/v1/audio/transcriptions"
+
+
+async def test_it_transcribes(client: Client) -> None:
+    async with FakeEngine() as engine:
+        _, whole = await post(client, engine, FORM % (b"prompt", b"[[say: ahoy there]]"), SPEECH, headers=FORM_HEADERS)
+        async with client.call(
+            engine.address, "POST", SPEECH, body=FORM % (b"stream", b"true"), headers=FORM_HEADERS
+        ) as reply:
+            streamed = (await reply.read()).decode()
+        broken, why = await post(client, engine, FORM[:-9] % (b"a", b"b"), SPEECH, headers=FORM_HEADERS)
+        odd, _ = await post(client, engine, FORM % (b"response_format", b"opera"), SPEECH, headers=FORM_HEADERS)
+        file = engine.calls[0].form.file
+    assert json.loads(whole)["text"] == "ahoy there"
+    assert file is not None
+    assert (file.filename, bytes(file.body)) == ("a.wav", b"\x00\r\n\xff")
+    assert streamed.count("transcript.text.delta") == 16
+    assert streamed.endswith("data: [DONE]\n\n")
+    assert (broken, odd) == (400, 400)
+    assert b"cut" in why
+
+
 async def test_a_token_is_demanded(client: Client) -> None:
     async with FakeEngine(token="secret") as engine:
         assert (await post(client, engine, chat()))[0] == 401

@@ -58,3 +58,8 @@ def test_numbers_as_people_read_them() -> None:
 
 def test_control_characters_are_taken_out() -> None:
     assert harmless("a\x1b[31mb\x9b2Jc\x07\n\tü世") == "a[31mb2Jc\n\tü世"
+
+
+def test_a_port_of_a_models_own_is_told() -> None:
+    seen: dict[str, Any] = {"models": [{"id": "boat", "url": "http://h:8001", "targets": []}, {"id": "idle"}]}
+    assert machinery(seen) == ["model boat: also at http://h:8001"]

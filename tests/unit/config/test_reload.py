@@ -56,3 +56,12 @@ def test_the_last_key_of_an_open_door_cannot_go() -> None:
     found = change({"server": server, "auth": {"keys": ["a"]}}, {"server": server})
     assert found.refusal is not None
     assert "auth.keys" in found.refusal
+
+
+def test_ports_of_models_are_bound_once() -> None:
+    port = {**A, "port": 8001}
+    for old, new in (([A], [port]), ([port], [A]), ([port], [{**A, "port": 8002}]), ([port], [B]), ([], [port])):
+        found = change({"models": old}, {"models": new})
+        assert found.refusal is not None
+        assert found.refusal.startswith("the port of model 'a' cannot change while the server runs")
+    assert change({"models": [port]}, {"models": [B, {**port, "replicas": 2}]}).refusal is None
