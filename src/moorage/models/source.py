@@ -110,9 +110,10 @@ class HubSource:
         return f"{self.hub}:{self.repository}{revision}{f':{self.selector}' if self.selector else ''}"
 
     @property
-    def name(self) -> str:
-        """Without the organisation."""
-        return self.repository.rpartition("/")[2]
+    def folder_name(self) -> str:
+        """Of the model's folder: the repository's name, but none that the store uses for itself."""
+        name = self.repository.rpartition("/")[2]
+        return f"{name}_" if name.endswith((".part", ".json", ".new")) else name
 
     @property
     def key(self) -> str:

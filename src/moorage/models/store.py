@@ -15,7 +15,7 @@ from moorage.models.attempts import Patience
 from moorage.models.disk import OnProgress, in_thread, writing_to
 from moorage.models.download import download, read_state
 from moorage.models.fetched import Fetched, remove
-from moorage.models.hubs.caches import find_cached
+from moorage.models.hubs.caches import use_cached
 from moorage.models.hubs.fetch import fetch_hub
 from moorage.models.hubs.stage import NAME as STAGE
 from moorage.models.local import check_local, mismatch
@@ -69,9 +69,8 @@ class ModelStore:
         folder = self._models / found.key
         if path := _ready(folder, wanted):
             return path
-        if isinstance(found, HubSource) and (cached := await in_thread(find_cached, found, wanted)):
-            log.info("%s: using %s, which is in the cache of %s: %s", found, cached.path, cached.owner, cached.why)
-            return cached.path
+        if isinstance(found, HubSource) and (path := await use_cached(found, wanted, on_progress)):
+            return path
         with writing_to(self._models.parent, lambda: None):
             self._locks.mkdir(parents=True, exist_ok=True)
             folder.mkdir(parents=True, exist_ok=True)

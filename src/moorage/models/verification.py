@@ -30,7 +30,7 @@ async def differences(
 
 def in_words(problems: dict[str, str], known: Manifest) -> str:
     """The differences as one phrase that follows the model's name."""
-    if not known.files:
+    if len(known.stored()) == 1:
         return "".join(problems.values())
     return "; ".join(f"{path.partition('/')[2]} {problem}" for path, problem in problems.items())
 

@@ -73,7 +73,8 @@ async def get(session: aiohttp.ClientSession, url: str, headers: Mapping[str, st
         location = response.headers.get("Location", "")
         response.close()
         try:
-            there = here.join(yarl.URL(location))
+            # A signed address is taken letter by letter; only one that is no proper URL is quoted anew.
+            there = here.join(yarl.URL(location, encoded=location.isascii() and location.isprintable()))
         except ValueError as error:
             raise ModelError(f"{public(url)} redirects to {location!r}, which is not a URL") from error
         if not location or there.scheme not in ("http", "https"):

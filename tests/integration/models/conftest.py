@@ -1,4 +1,8 @@
-from collections.abc import AsyncGenerator
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,3 +47,22 @@ async def hub(no_hub_settings: pytest.MonkeyPatch) -> AsyncGenerator[HubServer]:
         no_hub_settings.setenv("HF_ENDPOINT", hub.url)
         no_hub_settings.setenv("MODELSCOPE_DOMAIN", hub.url)
         yield hub
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 4 MiB."""
+    folder = Path(tempfile.mkdtemp(prefix="mo-"))
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        folder.rmdir()
+        pytest.skip("mounting a small disk needs root")
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode != 0:
+        folder.rmdir()
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()

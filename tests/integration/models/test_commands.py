@@ -79,6 +79,6 @@ async def test_a_cached_model_is_told_and_not_copied(hub: HubServer, tmp_path: P
     (repository / "refs" / "main").write_text("a" * 40)
     code, out, err = await moorage(tmp_path / "cache", "pull", "Org/one")
     assert (code, out) == (0, f"{snapshot / 'one.gguf'}\n")
-    assert f"using {snapshot / 'one.gguf'}, which is in the cache of Hugging Face" in err
+    assert f"using {snapshot / 'one.gguf'}, in the cache of Hugging Face" in err
     assert hub.hub.seen == []
     assert not (tmp_path / "cache").exists()

@@ -291,6 +291,29 @@ async def test_a_token_that_is_refused_is_named_but_not_shown(
     assert "hf_wrongtoken" not in caplog.text
 
 
+async def test_a_login_in_the_mirrors_address_is_not_shown(
+    store: ModelStore, hub: HubServer, no_hub_settings: pytest.MonkeyPatch
+) -> None:
+    address = hub.url.replace("//", "//me:hunter2@")
+    no_hub_settings.setenv("HF_ENDPOINT", address)
+    no_hub_settings.setenv("MODELSCOPE_ENDPOINT", address)
+    for source in ("hf:Org/nothing", "ms:Org/nothing", "hf:Org/encoder@v9", "ms:Org/encoder@v9"):
+        with pytest.raises(ModelError) as caught:
+            await store.fetch(source)
+        assert "hunter2" not in str(caught.value)
+    assert hub.hub.seen[-1].headers["authorization"].startswith("Basic ")
+
+
+async def test_what_a_hub_says_is_told_without_the_token(
+    store: ModelStore, hub: HubServer, no_hub_settings: pytest.MonkeyPatch
+) -> None:
+    no_hub_settings.setenv("HF_TOKEN", "hf_mine")
+    said = {"X-Error-Message": "Access to this resource is disabled for hf_mine."}
+    hub.hub.faults["/api/models/Org/encoder/revision/main"] = [Plan(status=403, headers=said)]
+    with pytest.raises(ModelError, match=r"refuses Org/encoder: Access to this resource is disabled for …\."):
+        await store.fetch("hf:Org/encoder")
+
+
 async def test_a_token_with_a_newline_in_it(store: ModelStore, no_hub_settings: pytest.MonkeyPatch) -> None:
     no_hub_settings.setenv("HF_TOKEN", "hf_a\r\nX-Other: b")
     with pytest.raises(ModelError, match="the token in HF_TOKEN cannot be one") as caught:
@@ -361,6 +384,46 @@ async def test_names_that_lead_elsewhere_are_left_out(store: ModelStore, hub: Hu
 
 
 # Faults
+
+
+async def test_a_full_disk_is_told_before_anything_comes(hub: HubServer, small_disk: Path) -> None:
+    hub.add("Org/large", {"config.json": b"{}", "model.safetensors": noise(50, 6 * MIB)})
+    with pytest.raises(ModelError, match=r"disk full: 2\.. MB are missing"):
+        await ModelStore(small_disk, patience=QUICK).fetch("hf:Org/large")
+    assert hub.cdn.seen == []
+    assert stored(small_disk) == []
+
+
+async def test_a_disk_that_fills_meanwhile_keeps_what_is_whole(hub: HubServer, small_disk: Path) -> None:
+    files = {"config.json": b"{}", "model.safetensors": noise(51, 3 * MIB)}
+    hub.add("Org/large", files)
+    hub.cdn.plan = Plan(pause_s=0.01)
+    task = asyncio.create_task(ModelStore(small_disk, patience=QUICK).fetch("hf:Org/large"))
+    await until_sent(hub.cdn, 64 * 1024)
+    (small_disk / "other").write_bytes(bytes(2 * MIB))
+    with pytest.raises(ModelError, match="disk full"):
+        await task
+    (small_disk / "other").unlink()
+    assert contents(await ModelStore(small_disk, patience=QUICK).fetch("hf:Org/large")) == files
+
+
+async def test_a_signed_address_is_taken_letter_by_letter(store: ModelStore, hub: HubServer) -> None:
+    weights = GGUFS["tiny-Q8_0.gguf"]
+    signed = "/lfs/%7Ea%2Bb/x?Policy=a%27b%2A&Signature=~x-%7E%2F__&filename*=UTF-8%27%27m%3B+n%22"
+    hub.cdn.files["/lfs/%7Ea%2Bb/x"] = weights
+    place = f"/Org/Tiny-GGUF/resolve/{commit_of(GGUFS)}/tiny-Q8_0.gguf"
+    hub.hub.faults[place] = [Plan(status=302, headers={"Location": hub.cdn.url(signed)})]
+    await store.fetch("hf:Org/Tiny-GGUF:Q8_0")
+    (seen,) = hub.cdn.seen
+    assert f"{seen.path}?{seen.query}" == signed
+
+
+async def test_a_repository_called_like_a_file_of_the_store(store: ModelStore, hub: HubServer) -> None:
+    for name in ("files.part", "manifest.json", "download.part"):
+        hub.add(f"Org/{name}", {"m.gguf": b"weights"})
+        path = await store.fetch(f"hf:Org/{name}")
+        assert path.read_bytes() == b"weights"
+        assert await store.fetch(f"hf:Org/{name}") == path
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])

@@ -4,12 +4,8 @@ import asyncio
 import hashlib
 import os
 import random
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -186,25 +182,6 @@ async def test_a_wrong_pin_leaves_the_good_file_alone(server: FileServer, url: s
         await store.fetch(url, "0" * 64)
     assert await store.fetch(url, SHA256) == path
     assert (await store.verify())[0].problem == ""
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A disk of 4 MiB."""
-    folder = Path(tempfile.mkdtemp(prefix="mo-"))
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        folder.rmdir()
-        pytest.skip("mounting a small disk needs root")
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    if mounted.returncode != 0:
-        folder.rmdir()
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-        folder.rmdir()
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["known beforehand", "found while writing"])

@@ -14,20 +14,24 @@ A model is used only where it is whole: every file the selection wants, with its
 modules, and nothing of it still under way. No request is made.
 """
 
-import hashlib
+import logging
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from moorage.errors import ModelError
+from moorage.models.disk import OnProgress, in_thread, sha256_of
 from moorage.models.hubs.huggingface import home
 from moorage.models.hubs.repository import is_commit
 from moorage.models.hubs.selection import FORMATS, Choice, choose, indexes
 from moorage.models.manifest import checksum, is_hidden
 from moorage.models.source import HubSource
+
+log = logging.getLogger(__name__)
 
 _MOST_FILES = 10_000
 _TOKENIZERS = (
@@ -43,10 +47,14 @@ _HALF = ".incomplete"
 
 @dataclass(frozen=True)
 class Cached:
-    path: Path
+    folder: Path
+    choice: Choice
     owner: str
     """Whose cache it is."""
-    why: str
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.choice.opens
 
 
 class _ShardIndex(msgspec.Struct):
@@ -62,24 +70,35 @@ class _Module(msgspec.Struct):
     type: str = ""
 
 
-def find_cached(
-    source: HubSource, sha256: str | None = None, environ: Mapping[str, str] | None = None
-) -> Cached | None:
+async def use_cached(
+    source: HubSource, sha256: str | None = None, on_progress: OnProgress | None = None
+) -> Path | None:
     """The model in a cache of this machine, if it is whole and, where `sha256` is given, has that checksum.
 
-    Reads folders and small files; with `sha256` the whole model.
+    Reads folders and small files; with `sha256` the whole model, told as `verifying`.
     """
+    for cached in await in_thread(find_cached, source):
+        try:
+            if sha256 is None or sha256 == await _checksum(cached, on_progress):
+                log.info("%s: using %s, in the cache of %s: %s", source, cached.path, cached.owner, cached.choice.why)
+                return cached.path
+        except OSError:
+            continue
+        log.info("%s: %s has another checksum than wanted, and is left alone", source, cached.path)
+    return None
+
+
+def find_cached(source: HubSource, environ: Mapping[str, str] | None = None) -> list[Cached]:
+    """Where the model is whole in a cache of this machine."""
     environ = os.environ if environ is None else environ
     places = _huggingface(source, environ) if source.hub == "hf" else _modelscope(source, environ)
     owner = "Hugging Face" if source.hub == "hf" else "ModelScope"
+    found: list[Cached] = []
     for folder in places:
-        try:
-            choice = _whole(folder, source.selector)
-            if choice is not None and sha256 in (None, sha256 and _checksum(folder, choice)):
-                return Cached(folder / choice.opens, owner, choice.why)
-        except OSError:
-            continue  # a cache that cannot be read is none
-    return None
+        with suppress(OSError):  # a cache that cannot be read is none
+            if choice := _whole(folder, source.selector):
+                found.append(Cached(folder, choice, owner))
+    return found
 
 
 def is_half(folder: Path) -> bool:
@@ -195,12 +214,9 @@ def _lacking(folder: Path, choice: Choice) -> bool:
     return any(not any(path.startswith(f"{top}{each}/") for path in here) for each in configured)
 
 
-def _checksum(folder: Path, choice: Choice) -> str:
-    sums: dict[str, str] = {}
-    for path in choice.paths:
-        with (folder / path).open("rb") as file:
-            sums[path] = hashlib.file_digest(file, "sha256").hexdigest()
-    return checksum(sums, choice.opens)
+async def _checksum(cached: Cached, on_progress: OnProgress | None) -> str:
+    sums = {path: await sha256_of(cached.folder / path, on_progress) for path in cached.choice.paths}
+    return checksum(sums, cached.choice.opens)
 
 
 def _told_revision(folder: Path) -> str:

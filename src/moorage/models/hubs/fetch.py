@@ -90,7 +90,7 @@ class _Fetch:
         sums = await self._gather(repository, files, stage, folder)
         return Fetched(
             part=stage.path,
-            name=self._source.name,
+            name=self._source.folder_name,
             files=sums,
             opens=choice.opens,
             revision=repository.revision,
@@ -139,22 +139,25 @@ class _Fetch:
         sizes = [file.size_bytes for file in files]
         total = None if None in sizes else sum(size or 0 for size in sizes)
         with writing_to(folder, lambda: None):
-            final = folder / self._source.name
+            final = folder / self._source.folder_name
             await in_thread(stage.begin, repository.revision, total, final, manifest.read(folder))
             sums = {file.path: sha256 for file in files if (sha256 := await stage.kept(file))}
             tally = _Tally(files, total, stage, self._on_progress)
-            if total is not None:
-                check_room(folder, total - tally.done)
-            if self._on_progress is not None:
-                tally.tell()
             limit = asyncio.Semaphore(AT_ONCE)
 
             async def one(file: RepoFile) -> None:
                 async with limit:
                     sums[file.path] = await self._download(repository, file, stage, tally)
 
-            await _all([one(file) for file in files if file.path not in sums])
-            await in_thread(stage.clear, {file.path for file in files})
+            try:
+                if total is not None:
+                    check_room(folder, total - tally.done)
+                tally.tell()
+                await _all([one(file) for file in files if file.path not in sums])
+                await in_thread(stage.clear, {file.path for file in files})
+            except (ModelError, asyncio.CancelledError):
+                stage.drop_if_empty()
+                raise
         return sums
 
     async def _download(self, repository: Repository, file: RepoFile, stage: Stage, tally: "_Tally") -> str:

@@ -11,10 +11,12 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from msgspec import Struct
 
+from moorage.core.text import harmless
 from moorage.errors import ModelError
 from moorage.models.attempts import UNREACHABLE
 from moorage.models.hubs.reading import Reader
 from moorage.models.hubs.repository import NotThere, RepoFile, Repository
+from moorage.models.source import public
 
 ENDPOINT = "https://huggingface.co"
 _TRUE = frozenset({"1", "on", "yes", "true"})
@@ -55,6 +57,7 @@ class HuggingFace:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.endpoint = endpoint(environ.get("HF_ENDPOINT", ""), ENDPOINT, "HF_ENDPOINT")
+        self._shown = public(self.endpoint)
         self.offline = next(
             (
                 f"{name}={environ[name]}"
@@ -69,7 +72,7 @@ class HuggingFace:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def page(self, name: str) -> str:
-        return f"{self.endpoint}/{name}"
+        return f"{self._shown}/{name}"
 
     async def repository(self, reader: Reader, name: str, revision: str) -> Repository:
         wanted = revision or "main"
@@ -117,24 +120,29 @@ class HuggingFace:
             return self._gated(name)
         if code == "RevisionNotFound":
             return ModelError(
-                f"{name} has no such revision at {self.endpoint}; {self.page(name)}/branches shows those it has"
+                f"{name} has no such revision at {self._shown}; {self.page(name)}/branches shows those it has"
             )
         if code == "EntryNotFound":
-            return ModelError(f"{name} lacks a file it lists at {self.endpoint}; try again later")
+            return ModelError(f"{name} lacks a file it lists at {self._shown}; try again later")
         if status == 404 or code == "RepoNotFound":
             return NotThere(self._missing(name))
+        if said and status == 403:
+            return ModelError(f"{self._shown} refuses {name}: {self._without_token(said)}", code=UNREACHABLE)
         if self.token:
-            why = f": {said}" if said and self.token not in said else ""
+            why = f": {self._without_token(said)}" if said else ""
             return ModelError(
-                f"{self.endpoint} does not accept the token in {self._token_from} for {name} ({status}{why}); "
+                f"{self._shown} does not accept the token in {self._token_from} for {name} ({status}{why}); "
                 "make one at /settings/tokens that may read it",
                 code=UNREACHABLE,
             )
         return NotThere(self._missing(name), code=UNREACHABLE)
 
+    def _without_token(self, said: str) -> str:
+        return harmless(said.replace(self.token, "…") if self.token else said)[:300]
+
     def _missing(self, name: str) -> str:
         private = "" if self.token else ", or it is private: set HF_TOKEN to a token that may read it"
-        return f"there is no {name!r} at {self.endpoint}{private}"
+        return f"there is no {name!r} at {self._shown}{private}"
 
     def _gated(self, name: str) -> ModelError:
         todo = (

@@ -12,11 +12,13 @@ from urllib.parse import urlencode
 import aiohttp
 from msgspec import Struct
 
+from moorage.core.text import harmless
 from moorage.errors import ModelError
 from moorage.models.attempts import UNREACHABLE
 from moorage.models.hubs.huggingface import endpoint
 from moorage.models.hubs.reading import Reader
 from moorage.models.hubs.repository import NotThere, RepoFile, Repository, is_commit
+from moorage.models.source import public
 
 ENDPOINT = "https://modelscope.cn"
 _MOST_FILES = 3000
@@ -67,6 +69,7 @@ class ModelScope:
     def __init__(self, environ: Mapping[str, str]) -> None:
         name = "MODELSCOPE_ENDPOINT" if environ.get("MODELSCOPE_ENDPOINT") else "MODELSCOPE_DOMAIN"
         self.endpoint = endpoint(environ.get(name, ""), ENDPOINT, name)
+        self._shown = public(self.endpoint)
         self.token = environ.get("MODELSCOPE_API_TOKEN", "").strip()
 
     def credentials(self) -> Mapping[str, str]:
@@ -75,18 +78,18 @@ class ModelScope:
         return {"Authorization": f"Bearer {self.token}", "Cookie": f"m_session_id={self.token}"}
 
     def page(self, name: str) -> str:
-        return f"{self.endpoint}/models/{name}"
+        return f"{self._shown}/models/{name}"
 
     async def repository(self, reader: Reader, name: str, revision: str) -> Repository:
         wanted = revision or "master"
         query = urlencode({"Revision": wanted, "Recursive": "True"})
         found = await reader.json(f"{self._api(name)}/repo/files?{query}", _Listing)
         if found.code not in (None, HTTPStatus.OK):
-            raise NotThere(f"there is no {name!r} at {self.endpoint}: {found.message or found.code}")
+            raise NotThere(f"there is no {name!r} at {self._shown}: {harmless(str(found.message or found.code))[:300]}")
         data = found.data or _Data()
         if not data.files:
             raise ModelError(
-                f"{name} has no files at revision {wanted!r} at {self.endpoint}; {self.page(name)} shows those it has"
+                f"{name} has no files at revision {wanted!r} at {self._shown}; {self.page(name)} shows those it has"
             )
         if len(data.files) >= _MOST_FILES:
             raise ModelError(
@@ -114,16 +117,16 @@ class ModelScope:
                 private = (
                     "" if self.token else ", or it is private: set MODELSCOPE_API_TOKEN to a token that may read it"
                 )
-                return NotThere(f"there is no {name!r} at {self.endpoint}{private}")
+                return NotThere(f"there is no {name!r} at {self._shown}{private}")
             case 401 | 403 if self.token:
                 return ModelError(
-                    f"{self.endpoint} does not accept the token in MODELSCOPE_API_TOKEN for {name} "
+                    f"{self._shown} does not accept the token in MODELSCOPE_API_TOKEN for {name} "
                     f"({response.status}); it may have to be let in first at {self.page(name)}",
                     code=UNREACHABLE,
                 )
             case 401 | 403:
                 return ModelError(
-                    f"{name} is not open to everyone at {self.endpoint}: ask for it at {self.page(name)} and set "
+                    f"{name} is not open to everyone at {self._shown}: ask for it at {self.page(name)} and set "
                     "MODELSCOPE_API_TOKEN to a token of that account",
                     code=UNREACHABLE,
                 )

@@ -103,6 +103,12 @@ class Stage:
                 if not any(Path(below, name).iterdir()):
                     Path(below, name).rmdir()
 
+    def drop_if_empty(self) -> None:
+        """Leave nothing behind where nothing came. Raises OSError."""
+        if not any(path.is_file() for path in self.path.rglob("*")):
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._journal_path.unlink(missing_ok=True)
+
     def _is_meant(self, path: Path, known: StoredFile, file: RepoFile) -> bool:
         if file.sha256 is not None:
             return known.sha256 == file.sha256
