@@ -67,6 +67,14 @@ class SpeechSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_
     """Number format of the computation, in CTranslate2's words."""
     spool_dir: str
     """Where uploads are kept while they are worked on."""
+    beam_size: int = 5
+    """Ways to go on that are followed at once while a window is decoded."""
+    niceness: int = 10
+    """Of the threads that work, 0 to 19: how far they make way for other engines on the machine."""
+    upload_bytes_max: int = 2 << 30
+    """Of a whole form."""
+    audio_s_max: float = 4 * 3600.0
+    """Of a recording."""
 
 
 encode = msgspec.json.Encoder().encode

@@ -1,0 +1,1 @@
+"""Speech to text: faster-whisper (CTranslate2) behind the runtimes' host."""

@@ -1,0 +1,155 @@
+"""faster-whisper as the transcriber uses it. The one place where the library is called."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import Segment
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+from moorage.errors import EngineError
+from moorage.runtimes.whisper.audio import SAMPLE_RATE, Samples
+from moorage.runtimes.whisper.languages import ENGLISH
+from moorage.runtimes.whisper.windows import WINDOW_SAMPLES, Stretch
+from moorage.wire.api.audio import VoiceDetection
+from moorage.wire.runtime import SpeechSettings
+
+RISING = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Temperatures tried one after the other while the text repeats itself or is improbable (Radford et al. 2022, 4.5)."""
+FORGET_ABOVE = 0.5
+"""What was heard at such a temperature is no help to what follows."""
+PADDING_MS = 400
+SILENCE_MS = 300
+LOUD = 0.5
+GAIN_MAX = 100.0
+"""Quiet recordings are made loud for the detector, which else takes speech below -60 dB for silence."""
+
+Task = Literal["transcribe", "translate"]
+
+
+class Stopped(Exception):
+    """Nobody waits for the call any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a call wants done with each window."""
+
+    task: Task
+    language: str
+    temperature: float
+    words: bool
+    hotwords: str | None
+
+
+class Library:
+    """Construct → load → use from any number of threads, `max_calls` of them at once in the model."""
+
+    def __init__(self, settings: SpeechSettings) -> None:
+        self._settings = settings
+        self._model: WhisperModel | None = None
+        self._thread = threading.local()
+        self.languages: Sequence[str] = ()
+        """Codes of those it knows. English alone means that it neither translates nor tells languages apart."""
+
+    def load(self) -> None:
+        """Raises EngineError."""
+        settings = self._settings
+        try:
+            model = WhisperModel(
+                settings.model_path,
+                device="cpu",
+                compute_type=settings.compute_type,
+                cpu_threads=settings.threads,
+                num_workers=settings.max_calls,
+                local_files_only=True,
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise EngineError(f"CTranslate2 cannot load {settings.model_path}: {error}") from error
+        known = model.hf_tokenizer.token_to_id
+        codes = model.supported_languages
+        # The library lists what the newest models know.
+        self.languages = codes if codes == [ENGLISH] else [code for code in codes if known(f"<|{code}|>") is not None]
+        model.model = _Watched(model.model, self._step)
+        self._model = model
+
+    @property
+    def model(self) -> WhisperModel:
+        assert self._model is not None, "not loaded"
+        return self._model
+
+    def watch(self, step: Callable[[], None]) -> None:
+        """`step` is called on this thread before each step of the model. What it raises ends the work."""
+        self._thread.step = step
+
+    def _step(self) -> None:
+        self._thread.step()
+
+    def language(self, samples: Samples, among: Sequence[str]) -> str:
+        """The most probable one, of those of `among` where there are any."""
+        found, _, probabilities = self.model.detect_language(samples)
+        return next((code for code, _ in probabilities if code in among), found)
+
+    def hear(self, samples: Samples, wish: Wish, before: Sequence[int]) -> Iterator[Segment]:
+        """What is said in one window, its times from the window's start. `before` are the tokens heard so far."""
+        segments, _ = self.model.transcribe(
+            samples,
+            language=wish.language,
+            task=wish.task,
+            beam_size=self._settings.beam_size,
+            temperature=_rising(wish.temperature),
+            condition_on_previous_text=True,
+            initial_prompt=before or None,
+            word_timestamps=wish.words,
+            vad_filter=False,
+            hotwords=wish.hotwords,
+        )
+        yield from segments
+
+    def tokens(self, text: str) -> list[int]:
+        return self.model.hf_tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
+
+    @property
+    def english_only(self) -> bool:
+        return list(self.languages) == [ENGLISH]
+
+
+def _rising(first: float) -> tuple[float, ...]:
+    return (first, *(each for each in RISING if each > first))
+
+
+def speech(block: Samples, detection: VoiceDetection | None) -> list[Stretch]:
+    """Where somebody speaks: Silero's detector, with some silence around each stretch."""
+    loudest = float(np.abs(block).max(initial=0.0))
+    if loudest == 0.0:
+        return []
+    options = VadOptions(
+        threshold=detection.threshold if detection else 0.5,
+        min_silence_duration_ms=detection.silence_duration_ms if detection else SILENCE_MS,
+        speech_pad_ms=detection.prefix_padding_ms if detection else PADDING_MS,
+        max_speech_duration_s=WINDOW_SAMPLES / SAMPLE_RATE,
+    )
+    found = get_speech_timestamps(block * min(GAIN_MAX, LOUD / loudest), options, SAMPLE_RATE)
+    return [(each["start"], each["end"]) for each in found]
+
+
+class _Watched:
+    """CTranslate2's model, whose steps are announced: encoding a window, and each try of decoding it."""
+
+    def __init__(self, model: Any, step: Callable[[], None]) -> None:
+        self._model = model
+        self._step = step
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def encode(self, *arguments: Any, **options: Any) -> Any:
+        self._step()
+        return self._model.encode(*arguments, **options)
+
+    def generate(self, *arguments: Any, **options: Any) -> Any:
+        self._step()
+        return self._model.generate(*arguments, **options)
