@@ -172,7 +172,7 @@ class PendingReply:
 
     async def __aenter__(self) -> Reply:
         try:
-            self._response = await self._request
+            response = self._response = await self._request
         except aiohttp.ClientConnectorError as error:
             raise UpstreamUnreachable(f"cannot connect to {self._name}: {_text(error)}") from error
         except TimeoutError as error:
@@ -182,7 +182,7 @@ class PendingReply:
         finally:
             if self._response is None and self._sending is not None:
                 self._sending.close()
-        return Reply(self._response, self._name)
+        return Reply(response, self._name)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
