@@ -355,3 +355,17 @@ def test_ctrl_c_ends_it_at_once(short_tmp: Path, environment: dict[str, str]) ->
     assert time.monotonic() - began < 1.5
     assert process.returncode == 130
     assert b"Traceback" not in stderr
+
+
+def test_a_model_in_a_cache_of_hugging_face_is_there(found: Found, short_tmp: Path, chat_weights: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = short_tmp / "hub" / "models--org--smol"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "smol.Q4_1.gguf").symlink_to(chat_weights)
+    config(short_tmp, "models: [{name: smol, source: 'hf:org/smol'}]\nserver: {port: 0}\n")
+    finding = found("configuration.model", "--offline", HF_HUB_CACHE=str(short_tmp / "hub"))
+    assert (finding["level"], finding["facts"]["engine"]) == ("ok", "llama.cpp")
+    missing = found("configuration.model", "--offline")
+    assert (missing["level"], missing["fix"]) == ("note", "moorage models pull 'hf:org/smol'")

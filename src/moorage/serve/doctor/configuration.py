@@ -117,8 +117,8 @@ def look(spec: "ModelSpec", entries: "Mapping[str, Entry]", here: "Machine", env
         source = parse(spec.source)
         if isinstance(source, FileSource):
             path = source.path
-        elif isinstance(source, HubSource) and (cached := find_cached(source, environ=environ)):
-            path = cached.path
+        elif isinstance(source, HubSource) and (cached := find_cached(source, environ)):
+            path = cached[0].path
         elif entry := entries.get(str(source)):
             path = entry.path
             if not entry.complete:
