@@ -1,4 +1,4 @@
-"""A llama.cpp runtime as a child process, and a plain client for its Unix socket."""
+"""A runtime of ours as a child process, and a plain client for its Unix socket."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from moorage.wire import runtime
-from moorage.wire.runtime import LlamaCppSettings
+from moorage.wire.runtime import RuntimeSettings
 
 TOKEN = "a-token"
 Json = dict[str, Any]
@@ -60,8 +60,10 @@ class Answer:
 class Runtime:
     """start → call → stop. The log is a file, as it is under a keeper."""
 
-    def __init__(self, settings: LlamaCppSettings) -> None:
+    def __init__(self, settings: RuntimeSettings, name: str = "llamacpp") -> None:
+        """`name` is that of the module below moorage.runtimes."""
         self.settings = settings
+        self._name = name
         self._folder = Path(settings.socket).parent
         self.log_path = self._folder / "log"
         self.out_path = self._folder / "out"
@@ -80,7 +82,7 @@ class Runtime:
         config.write_bytes(runtime.encode(self.settings))
         with self.log_path.open("wb") as log, self.out_path.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "moorage.runtimes.llamacpp", str(config)],
+                [sys.executable, "-m", f"moorage.runtimes.{self._name}", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from moorage.runtimes.encoding.port import Item, Kind
 
 LIKE = 1.5
-"""A step has no more than so many times the tokens of its texts, padding included."""
+SLACK = 8
+"""The longest text of a step has no more than LIKE times the tokens of its shortest, and SLACK: little is padded."""
 
 
 @dataclass(eq=False, slots=True)
@@ -69,20 +70,19 @@ class Queue:
 def _alike(lengths: list[tuple[int, int]], place: int, tokens: int) -> tuple[int, int]:
     """How far around `place` a step may reach in a list sorted by length: [begin, end)."""
     begin, end = place, place + 1
-    longest = real = lengths[place][0]
+    shortest = longest = lengths[place][0]
     while True:
-        shorter = lengths[begin - 1][0] if begin else None
-        longer = lengths[end][0] if end < len(lengths) else None
-        if shorter is None and longer is None:
-            return begin, end
         count = end - begin
-        # Whichever side costs less padding.
-        up = longer is not None and (shorter is None or (longer - longest) * count <= longest - shorter)
-        added = longer if up else shorter
-        assert added is not None
-        new_longest = max(longest, added)
-        padded = new_longest * (count + 1)
-        if padded > tokens or padded > LIKE * (real + added):
+        shorter = lengths[begin - 1][0] if begin else 0
+        longer = lengths[end][0] if end < len(lengths) else 0
+        down = shorter > 0 and longest <= LIKE * shorter + SLACK and longest * (count + 1) <= tokens
+        up = longer > 0 and longer <= LIKE * shortest + SLACK and longer * (count + 1) <= tokens
+        if down and up:
+            # Whichever costs less padding.
+            up = (longer - longest) * count <= longest - shorter
+        if up:
+            longest, end = longer, end + 1
+        elif down:
+            shortest, begin = shorter, begin - 1
+        else:
             return begin, end
-        longest, real = new_longest, real + added
-        begin, end = (begin, end + 1) if up else (begin - 1, end)
