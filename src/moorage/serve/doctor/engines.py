@@ -43,7 +43,7 @@ class Library:
 LIBRARIES: Mapping[str, Library] = {
     "llama.cpp": Library("xllamacpp", ("xllamacpp",), purpose="GGUF models on the processor"),
     "onnx": Library("onnxruntime", ("onnxruntime", "tokenizers", "numpy"), purpose="encoders on the processor"),
-    "whisper": Library("faster-whisper", ("faster_whisper",), "speech", "speech to text"),
+    "faster-whisper": Library("faster-whisper", ("faster_whisper",), "speech", "speech to text"),
 }
 """Engines that run embedded, by their name in the registry."""
 

@@ -16,7 +16,7 @@ def test_every_embedded_engine_is_known() -> None:
 def test_what_moorage_wants() -> None:
     assert requirement(LLAMA).startswith("xllamacpp==")
     assert requirement(LIBRARIES["onnx"]).startswith("onnxruntime")
-    assert requirement(LIBRARIES["whisper"]).startswith("faster-whisper")
+    assert requirement(LIBRARIES["faster-whisper"]).startswith("faster-whisper")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_of_another_version() -> None:
 
 def test_not_installed() -> None:
     assert absent("llama.cpp", LLAMA).level == "problem"
-    speech = absent("whisper", LIBRARIES["whisper"])
+    speech = absent("faster-whisper", LIBRARIES["faster-whisper"])
     assert (speech.level, speech.detail) == ("note", "speech to text; the extra 'speech' brings it")
     assert "-m pip install" in speech.fix
     assert "faster-whisper" in speech.fix
