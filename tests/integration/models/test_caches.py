@@ -15,7 +15,7 @@ from moorage.models.hubs.caches import is_half
 from moorage.models.manifest import folder_checksum
 from moorage.models.store import ModelStore
 from tests.integration.models.hubserver import HubServer, commit_of
-from tests.integration.models.test_hubs import ENCODER, FOLDER, GGUFS, QUICK
+from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS, QUICK
 
 PIN = folder_checksum({name: hashlib.sha256(ENCODER[name]).hexdigest() for name in FOLDER})
 

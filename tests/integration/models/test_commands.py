@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.integration.models.fileserver import Plan
 from tests.integration.models.hubserver import HubServer, commit_of, git_sha1
-from tests.integration.models.test_hubs import ENCODER, FOLDER, GGUFS
+from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS
 
 
 async def moorage(cache: Path, *arguments: str) -> tuple[int | None, str, str]:

@@ -198,7 +198,9 @@ class _Tally:
 
     def of(self, path: str) -> OnProgress:
         def tell(progress: Progress) -> None:
-            self._done[path] = progress.done
+            # Reading what is here already is no step back.
+            if progress.what == "downloading" or progress.done > self._done[path]:
+                self._done[path] = progress.done
             self.tell()
 
         return tell
