@@ -32,6 +32,8 @@ class LaunchOrder:
     """A Unix socket path, private and short enough to bind, on which the engine should listen."""
     token: str
     """A fresh secret the engine may demand from its callers."""
+    spool_dir: str = ""
+    """A folder with room for uploads, on a disk; empty for the system's temporary one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class Probe:
     method: str
     path: str
     body: bytes | None = None
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True)

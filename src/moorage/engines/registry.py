@@ -10,6 +10,7 @@ from moorage.errors import EngineError
 ENGINES: dict[str, str] = {
     "llama.cpp": "moorage.engines.llamacpp:LlamaCpp",
     "onnx": "moorage.engines.onnx:Onnx",
+    "faster-whisper": "moorage.engines.whisper:FasterWhisper",
 }
 """Name → `module:class` of the adapter, in the order `auto` asks them."""
 

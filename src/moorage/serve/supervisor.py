@@ -68,6 +68,7 @@ class Supervisor:
                 token=token,
                 run_dir=state.run,
                 log_dir=state.logs,
+                spool_dir=state.spool,
                 api_socket=state.run / "worker.sock",
                 keeper_lease_s=KEEPER_LEASE_S,
                 drain_s=config.server.drain_timeout,

@@ -71,9 +71,9 @@ class SpeechSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_
     """Ways to go on that are followed at once while a window is decoded."""
     niceness: int = 10
     """Of the threads that work, 0 to 19: how far they make way for other engines on the machine."""
-    upload_bytes_max: int = 2 << 30
+    max_upload_bytes: int = 2 << 30
     """Of a whole form."""
-    audio_s_max: float = 4 * 3600.0
+    max_audio_s: float = 4 * 3600.0
     """Of a recording."""
 
 

@@ -81,6 +81,7 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
             machine=berth.machine,
             socket=str(socket),
             token=secrets.token_urlsafe(32),
+            spool_dir=str(berth.settings.spool_dir or ""),
         ),
     )
     record = Record(
@@ -145,7 +146,13 @@ async def _probe(client: Client, running: Running, timeout_s: float, probe_timeo
             raise EngineError(f"it was not ready within {timeout_s:g} s (models[].start_timeout): {last}")
         try:
             async with client.call(
-                launch.address, method, path, body=body, token=launch.token, timeout_s=min(limit_s, left_s)
+                launch.address,
+                method,
+                path,
+                body=body,
+                headers={"Content-Type": probe.content_type} if body is not None else None,
+                token=launch.token,
+                timeout_s=min(limit_s, left_s),
             ) as reply:
                 text = (await reply.read())[:REASON_LINE_CHARS].decode(errors="replace")
                 status = reply.status

@@ -21,6 +21,8 @@ class WorkerSettings:
     run_dir: Path
     """Sockets, identities and secrets of running replicas; one worker each."""
     log_dir: Path
+    spool_dir: Path | None = None
+    """Where engines may keep uploads, on a disk; None for the system's temporary folder."""
     api_socket: Path
     """Unix socket of the worker's own API."""
     keeper_lease_s: float = 600.0

@@ -63,7 +63,7 @@ class Job:
         self._file = file
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Queue[Heard | MoorageError | None] = asyncio.Queue()
-        self._transcription = Transcription(jobs.library, order, jobs.settings.audio_s_max, self._read)
+        self._transcription = Transcription(jobs.library, order, jobs.settings.max_audio_s, self._read)
         self.stopped = threading.Event()
 
     @property

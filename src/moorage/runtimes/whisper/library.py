@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,8 @@ RISING = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Temperatures tried one after the other while the text repeats itself or is improbable (Radford et al. 2022, 4.5)."""
 FORGET_ABOVE = 0.5
 """What was heard at such a temperature is no help to what follows."""
+TOKENIZER = "tokenizer.json"
+"""Where it is missing, the library would ask a hub for it."""
 PADDING_MS = 400
 SILENCE_MS = 300
 LOUD = 0.5
@@ -58,6 +61,8 @@ class Library:
     def load(self) -> None:
         """Raises EngineError."""
         settings = self._settings
+        if not (Path(settings.model_path) / TOKENIZER).is_file():
+            raise EngineError(f"{settings.model_path!r} has no {TOKENIZER}: put that of the original model there")
         try:
             model = WhisperModel(
                 settings.model_path,

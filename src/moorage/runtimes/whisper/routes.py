@@ -35,7 +35,7 @@ class Routes:
     async def _answer(
         self, kind: type[TranscriptionRequest] | type[TranslationRequest], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        with Upload(self._settings.spool_dir, self._settings.upload_bytes_max) as upload:
+        with Upload(self._settings.spool_dir, self._settings.max_upload_bytes) as upload:
             self._uploading += 1
             try:
                 await upload.receive(scope, receive)
