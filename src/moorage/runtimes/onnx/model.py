@@ -32,39 +32,39 @@ class Model:
         except ModelError as error:
             raise EngineError(error.message) from error
         self.tokenizer = Tokenizer(self._folder.base / folder.TOKENIZER, lower=self._folder.lower)
-        self._session = Session(source, threads=settings.threads, pad_token=self._folder.pad_token)
+        self.session = Session(source, threads=settings.threads, pad_token=self._folder.pad_token)
         self.profile = self._profile(settings, longest)
         self.token_s = self._warm()
         """Seconds that a token takes."""
 
     def step(self, kind: Kind, items: Sequence[Item], stop: Stop) -> list[Numbers]:
         """One array an item. Raises InternalError, Stopped."""
-        outputs = self._session.outputs
+        outputs = self.session.outputs
         match kind:
             case "embed":
                 return list(self._vectors(items, stop))
             case "token_embed":
                 assert outputs.states is not None
-                found, _ = self._session.run(items, outputs.states, stop)
+                found, _ = self.session.run(items, outputs.states, stop)
             case "classify" | "token_classify":
                 assert outputs.logits is not None
-                found, _ = self._session.run(items, outputs.logits, stop)
+                found, _ = self.session.run(items, outputs.logits, stop)
         if kind == "classify":
             return list(found)
         return [found[row, : len(item.ids)] for row, item in enumerate(items)]
 
     def _vectors(self, items: Sequence[Item], stop: Stop) -> Numbers:
-        outputs = self._session.outputs
+        outputs = self.session.outputs
         if outputs.sentence is not None:
-            return self._session.run(items, outputs.sentence, stop)[0]
+            return self.session.run(items, outputs.sentence, stop)[0]
         assert outputs.states is not None
-        vectors = pooled(*self._session.run(items, outputs.states, stop), self._folder.pools)
+        vectors = pooled(*self.session.run(items, outputs.states, stop), self._folder.pools)
         for module in self._folder.modules:
             vectors = module(vectors)
         return vectors
 
     def _profile(self, settings: EncoderSettings, longest: int | None) -> Profile:
-        found, task, outputs = self._folder, settings.task, self._session.outputs
+        found, task, outputs = self._folder, settings.task, self.session.outputs
         kinds: set[Kind] = set()
         if outputs.states:
             kinds.add("token_embed")
