@@ -8,16 +8,14 @@ import click
 
 from moorage import __version__
 from moorage.cli.output import json_option, print_json
-
-ENGINES = {"llama.cpp": "xllamacpp"}
-"""Engine → the package that brings it."""
+from moorage.engines.libraries import LIBRARIES
 
 
 @click.command()
 @json_option
 def version(as_json: bool) -> None:
     """Show the versions of Moorage and its engines."""
-    engines = {engine: _installed(package) for engine, package in ENGINES.items()}
+    engines = {engine: _installed(library.package) for engine, library in LIBRARIES.items()}
     facts: dict[str, str] = {
         "moorage": __version__,
         "python": platform.python_version(),
@@ -27,7 +25,7 @@ def version(as_json: bool) -> None:
         print_json({**facts, "engines": {name: found for name, found in engines.items() if found}})
         return
     for name, found in (facts | {name: found or "not installed" for name, found in engines.items()}).items():
-        click.echo(f"{name:<10} {found}")
+        click.echo(f"{name:<14} {found}")
 
 
 def _installed(package: str) -> str | None:

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from moorage.cli.main import main
+from moorage.config.defaults import default_models
 from moorage.config.load import load
 
 CONFIGURATION = """\
@@ -40,7 +41,7 @@ def test_a_good_file(capfd: pytest.CaptureFixture[str]) -> None:
 def test_no_file(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "moorage.yaml").unlink()
     assert main(["config", "check"]) == 0
-    assert capfd.readouterr() == ("no file, built-in values: ok, 1 model\n", "")
+    assert capfd.readouterr() == (f"no file, built-in values: ok, {len(default_models())} models\n", "")
 
 
 def test_all_problems_are_printed(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from moorage.cli.main import COMMANDS, main, moorage
+from moorage.engines.libraries import LIBRARIES
 
 HEAVY = (
     "pydantic",
@@ -96,5 +97,5 @@ def test_no_stdout_at_all() -> None:
 def test_version(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["version"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines())
-    assert set(lines) == {"moorage", "python", "platform", "llama.cpp"}
+    assert set(lines) == {"moorage", "python", "platform", *LIBRARIES}
     assert lines["llama.cpp"].startswith("xllamacpp ")

@@ -7,11 +7,11 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from typing import Any, cast
 
+from moorage.engines.libraries import LIBRARIES, Library
 from moorage.engines.registry import ENGINES, load
 from moorage.errors import EngineError
 from moorage.serve.doctor.bounded import Outcome, run, together
@@ -26,26 +26,6 @@ print(json.dumps({"about": " ".join(about)}))
 """
 """What each library's process runs; llama.cpp tells for which instructions it was compiled."""
 
-
-@dataclass(frozen=True)
-class Library:
-    """What an embedded engine is made of."""
-
-    package: str
-    """Whose version counts as the engine's."""
-    modules: tuple[str, ...]
-    """What must import for it to work."""
-    extra: str = ""
-    """The extra that brings it; empty where every install has it."""
-    purpose: str = ""
-
-
-LIBRARIES: Mapping[str, Library] = {
-    "llama.cpp": Library("xllamacpp", ("xllamacpp",), purpose="GGUF models on the processor"),
-    "onnx": Library("onnxruntime", ("onnxruntime", "tokenizers", "numpy"), purpose="encoders on the processor"),
-    "faster-whisper": Library("faster-whisper", ("faster_whisper",), "speech", "speech to text"),
-}
-"""Engines that run embedded, by their name in the registry."""
 
 QUIET: Mapping[str, str] = {"ORT_DISABLE_TELEMETRY": "1"}
 """ONNX Runtime would leave a device's id in the user's cache when it is imported, to report with."""
