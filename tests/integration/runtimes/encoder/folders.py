@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from moorage.models.safetensors import tensors
-from moorage.runtimes.encoding.port import Item
 from moorage.runtimes.onnx.graph import build
-from moorage.runtimes.onnx.session import Session, Stop
-from tests.unit.runtimes.onnx.graph.checkpoints import Stored, save
+from tests.unit.runtimes.onnx.graph.checkpoints import Stored, save, session
 
 SETTINGS = ("config.json", "tokenizer.json", "tokenizer_config.json")
 LABELS = {"0": "calm", "1": "glad", "2": "cross"}
@@ -82,7 +81,12 @@ def head_of(folder: Path) -> tuple[Floats, Floats, Floats, Floats]:
 
 def logits(folder: Path, ids: Sequence[int], types: Sequence[int]) -> Floats:
     """What BERT's head gives for one text or pair, by the head's formula on the encoder's states."""
-    states, _ = _session(folder).run([Item(ids, types)], "last_hidden_state", Stop())
+    feeds = {
+        "input_ids": np.array([ids], np.int64),
+        "attention_mask": np.ones((1, len(ids)), np.int64),
+        "token_type_ids": np.array([types or [0] * len(ids)], np.int64),
+    }
+    (states,) = _session(folder).run(["last_hidden_state"], feeds)
     pooler, pooler_bias, classifier, classifier_bias = head_of(folder)
     return np.tanh(states[0, 0] @ pooler.T + pooler_bias) @ classifier.T + classifier_bias
 
@@ -97,8 +101,8 @@ def load(folder: Path) -> Stored:
 
 
 @cache
-def _session(folder: Path) -> Session:
-    return Session(build(folder), threads=1, pad_token=0)
+def _session(folder: Path) -> onnxruntime.InferenceSession:
+    return session(build(folder))
 
 
 def _head(rows: int) -> Stored:
