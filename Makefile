@@ -2,7 +2,7 @@
 #   make serve   set up and serve a real model
 #   make test    set up and pass the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check bench-gateway bench-engine format lock clean
+.PHONY: help setup serve test check bench-gateway bench-engine bench-encoder format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -55,6 +55,9 @@ bench-gateway: $(VENV)/.ready ## the gateway on one core beside nginx and a bare
 
 bench-engine: $(VENV)/.ready ## streams through the gateway and straight at the runtime, in pairs; ARGS="…" are passed on
 	@$(VENV)/bin/python -m tests.bench.engine $(ARGS)
+
+bench-encoder: $(VENV)/.ready ## embeddings a second, beside bare ONNX Runtime; ARGS="…" are passed on
+	@$(VENV)/bin/python -m tests.bench.encoder $(ARGS)
 
 format: $(VENV)/.ready-dev ## format the code and regenerate the reference
 	@$(VENV)/bin/ruff check --fix --quiet . || true

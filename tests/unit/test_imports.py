@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-HEAVY = frozenset({"pydantic", "pydantic_core", "yaml", "psutil", "pip", "xllamacpp", "numpy", "moorage.config"})
+HEAVY = frozenset(
+    {"pydantic", "pydantic_core", "yaml", "psutil", "pip", "numpy", "moorage.config"}
+    | {"xllamacpp", "onnxruntime", "tokenizers", "faster_whisper", "ctranslate2", "av", "huggingface_hub"}
+)
 OF_COMMANDS = frozenset({"rich", "click"})
 """structlog and uvicorn bring these along themselves; who uses neither must not have them."""
 NOT_FOR_KEEPERS = frozenset({"asyncio", "typing", "msgspec", "structlog", "subprocess", "logging", "ssl"})
@@ -24,6 +27,8 @@ def loaded(module: str) -> set[str]:
         ("moorage.gateway.__main__", HEAVY),
         ("moorage.worker.keeper", HEAVY | OF_COMMANDS | NOT_FOR_KEEPERS),
         ("moorage.runtimes.llamacpp.__main__", HEAVY | OF_COMMANDS),
+        ("moorage.runtimes.onnx.__main__", HEAVY | OF_COMMANDS),
+        ("moorage.runtimes.whisper.__main__", HEAVY | OF_COMMANDS),
         ("moorage.cli.main", HEAVY | {"rich", "aiohttp", "starlette", "uvicorn", "structlog", "asyncio"}),
     ],
 )
