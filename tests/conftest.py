@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.config.defaults import DEFAULT_MODEL
+from moorage.config.defaults import DEFAULT_EMBEDDING, DEFAULT_MODEL
 from moorage.config.places import default_cache_dir
 from moorage.models.store import ModelStore
 
@@ -25,6 +25,12 @@ def pytest_configure() -> None:
 def chat_weights() -> Path:
     """The default model's GGUF file, from the user's own cache: fetched once, shared by all runs. Read only."""
     return asyncio.run(ModelStore(_CACHE_DIR).fetch(DEFAULT_MODEL.source, DEFAULT_MODEL.sha256))
+
+
+@pytest.fixture(scope="session")
+def embedding_weights() -> Path:
+    """The folder of the default embedding model: safetensors as sentence-transformers keeps them. Read only."""
+    return asyncio.run(ModelStore(_CACHE_DIR).fetch(DEFAULT_EMBEDDING.source, DEFAULT_EMBEDDING.sha256))
 
 
 @pytest.fixture

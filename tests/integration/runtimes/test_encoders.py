@@ -1,6 +1,5 @@
 """Encoders of the BERT family as GGUF files: embeddings, and a reranker with a score at its end."""
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,10 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moorage.config.defaults import DEFAULT_EMBEDDING
-from moorage.config.places import default_cache_dir
 from moorage.models import files
-from moorage.models.store import ModelStore
 from tests.bert_gguf import write
 from tests.integration.runtimes.conftest import settings_for
 from tests.integration.runtimes.runtime import Runtime
@@ -22,12 +18,6 @@ pytestmark = pytest.mark.engine
 
 QUERY = "How do cats sleep?"
 DOCUMENTS = ["Income tax rose in 1987.", "A cat sleeps curled up, for most of the day.", "Dogs bark at night."]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Path:
-    store = ModelStore(default_cache_dir())
-    return asyncio.run(store.fetch(DEFAULT_EMBEDDING.source, DEFAULT_EMBEDDING.sha256))
 
 
 def _running(weights: Path, task: str, **changes: Any) -> Iterator[Runtime]:
@@ -41,17 +31,17 @@ def _running(weights: Path, task: str, **changes: Any) -> Iterator[Runtime]:
 
 
 @pytest.fixture(scope="module")
-def embedder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    weights = write(folder, tmp_path_factory.mktemp("gguf") / "minilm.gguf")
+def embedder(embedding_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    weights = write(embedding_weights, tmp_path_factory.mktemp("gguf") / "minilm.gguf")
     assert files.facts(weights).task == "embed"
     yield from _running(weights, "embed")
 
 
 @pytest.fixture(scope="module")
-def reranker(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+def reranker(embedding_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     rows = np.random.default_rng(7)
     score = rows.normal(0, 0.1, (1, 384)).astype(np.float32), np.zeros(1, np.float32)
-    weights = write(folder, tmp_path_factory.mktemp("gguf") / "rank.gguf", score=score)
+    weights = write(embedding_weights, tmp_path_factory.mktemp("gguf") / "rank.gguf", score=score)
     assert files.facts(weights).task == "rerank"
     yield from _running(weights, "rerank", pooling="rank")
 
