@@ -149,10 +149,8 @@ def test_what_is_wrong_is_named(runtime: Runtime, path: str, body: dict[str, Any
     assert answer.error["param"] == param
 
 
-@pytest.mark.parametrize(
-    "cut", [{"truncate_prompt_tokens": 32}, {"truncate_prompt_tokens": 32, "truncation_side": "left"}]
-)
-def test_a_long_text_is_cut_as_told(runtime: Runtime, cut: dict[str, Any]) -> None:
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_long_text_is_cut_as_told(runtime: Runtime, side: str) -> None:
     text = "first " * 400 + "last " * 400
     answer = runtime.post(
         "/v1/embeddings", {"model": "m", "input": text, "truncate_prompt_tokens": 32, "truncation_side": side}
