@@ -42,6 +42,8 @@ class EngineOptions(Section):
     """Prompt tokens per engine step. Smaller steps cancel sooner, larger ones may read prompts faster."""
     kv_cache_dtype: Literal["auto", "f16", "q8_0", "q4_0"] = "auto"
     """Number format of the KV cache."""
+    quantization: Literal["none", "int8"] = "none"
+    """Compute with smaller numbers than the files hold: faster, a little less exact. Encoders from safetensors alone."""
     prefix_caching: bool = True
     """Keep the KV cache of finished calls for prompts that begin alike."""
     extra_args: dict[str, str | int | float | bool] = {}

@@ -40,11 +40,13 @@ class EncoderFit:
 def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> EncoderFit:
     """Raises EngineError for wishes that do not fit."""
     options = spec.options
+    quantized = _quantized(spec, facts)
     context, context_why = _context(spec, facts, machine)
     batch_tokens = options.batch_tokens or max(STEP_TOKENS, context)
     threads = options.threads or machine.cores
     calls = options.max_sequences or CALLS
-    weights, step = weights_bytes(facts), step_bytes(facts, context, batch_tokens)
+    weights = weights_bytes(facts) // (4 if quantized else 1)
+    step = step_bytes(facts, context, batch_tokens)
     need = PROCESS_BYTES + weights + step
     if need > machine.memory_bytes * MEMORY_SHARE:
         raise EngineError(
@@ -63,8 +65,20 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> EncoderFit:
             f"{calls} calls at once: {'options.max_sequences' if options.max_sequences else 'their texts share steps'}",
             f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
             f"about {human(need)} of memory: {human(weights)} weights, {human(step)} for a step",
+            *(("8-bit integers: options.quantization",) if quantized else ()),
         ),
     )
+
+
+def _quantized(spec: ModelSpec, facts: ModelFacts) -> bool:
+    if spec.options.quantization == "none":
+        return False
+    if facts.format != "safetensors":
+        raise EngineError(
+            f"model {spec.name!r}: options.quantization is for safetensors; of {facts.format} take the file that is "
+            "quantised already"
+        )
+    return True
 
 
 def weights_bytes(facts: ModelFacts) -> int:

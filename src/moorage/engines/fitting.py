@@ -80,6 +80,11 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
 
 
 def _check_wishes(spec: ModelSpec, facts: ModelFacts, task: Task) -> None:
+    if spec.options.quantization != "none":
+        raise EngineError(
+            f"model {spec.name!r}: options.quantization is for safetensors; a GGUF file is quantised already: take the "
+            "one with the numbers you want, like Q8_0 or Q4_K_M"
+        )
     wanted, trained = spec.options.max_model_len, facts.context_length
     stretched = any(key.startswith(("rope_", "yarn_")) for key in spec.options.extra_args)
     if wanted and trained and wanted > trained and not stretched:

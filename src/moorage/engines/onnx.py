@@ -82,6 +82,7 @@ class Onnx:
             context=chosen.context,
             batch_tokens=chosen.batch_tokens,
             max_calls=chosen.max_calls,
+            quantize=spec.options.quantization == "int8",
             grace_s=GRACE_S,
         )
         settings = _with_extra_args(settings, spec)

@@ -49,6 +49,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
             f"{threads} threads a recording: {half}",
             f"about {human(need)} of memory: {human(weights_bytes(facts))} weights",
             *_without_meaning(options),
+            *(("8-bit integers: what it takes anyway",) if options.quantization == "int8" else ()),
         ),
     )
 

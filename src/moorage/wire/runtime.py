@@ -52,6 +52,8 @@ class EncoderSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown
     """Tokens of one step, padding counted: texts of several calls share it."""
     max_calls: int
     """Calls worked on at once."""
+    quantize: bool = False
+    """Compute the layers of safetensors in 8-bit integers."""
     pooling: Literal["file", "mean", "cls", "max", "lasttoken", "weightedmean"] = "file"
     """How token vectors become one; `file` is what the model's files say, the mean where they are silent."""
     matryoshka: bool = False

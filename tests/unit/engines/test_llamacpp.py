@@ -97,6 +97,7 @@ def test_embeddings_are_computed_in_one_step() -> None:
         (order(max_model_len=10000), "trained for 8192"),
         (order(LARGE, memory_gib=12, max_model_len=65536), "kv_cache_dtype"),
         (order(replace(ENCODER, pooling="rank")), "reranker"),
+        (order(quantization="int8"), "take the one with the numbers you want"),
         (order(replace(ENCODER, pooling=None), task="generate"), "encoder"),
     ],
 )

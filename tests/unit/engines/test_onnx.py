@@ -13,7 +13,7 @@ from moorage.runtimes.onnx.graph import build
 from moorage.wire import runtime
 from moorage.wire.control import Machine
 from moorage.wire.runtime import EncoderSettings
-from tests.unit.models.small_files import BERT, bert
+from tests.unit.models.files.small_files import BERT, bert
 
 GIB = 1 << 30
 MINILM = ModelFacts(
@@ -101,6 +101,15 @@ def test_a_long_context_shrinks_to_the_memory() -> None:
 def test_wishes_that_do_not_fit(given: LaunchOrder, words: str) -> None:
     with pytest.raises(EngineError, match=words):
         Onnx().launch(given)
+
+
+def test_eight_bit_integers_are_asked_for() -> None:
+    asked = order(quantization="int8")
+    assert settings(asked).quantize
+    assert "8-bit integers: options.quantization" in Onnx().launch(asked).why
+    assert not settings(order()).quantize
+    with pytest.raises(EngineError, match="take the file that is quantised already"):
+        Onnx().launch(order(replace(MINILM, format="onnx"), quantization="int8"))
 
 
 def test_what_it_supports() -> None:

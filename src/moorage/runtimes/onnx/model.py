@@ -28,7 +28,7 @@ class Model:
         self._settings = settings
         try:
             self._folder = _read(settings)
-            source, longest = _source(self._folder)
+            source, longest = _source(self._folder, quantize=settings.quantize)
         except ModelError as error:
             raise EngineError(error.message) from error
         self.tokenizer = Tokenizer(self._folder.base / folder.TOKENIZER, lower=self._folder.lower)
@@ -125,11 +125,11 @@ def _read(settings: EncoderSettings) -> Folder:
     return found
 
 
-def _source(found: Folder) -> tuple[Path | graph.Graph, int | None]:
+def _source(found: Folder, *, quantize: bool) -> tuple[Path | graph.Graph, int | None]:
     """What the session loads, and how many tokens it has positions for where that is known."""
     if found.graph is not None:
         return found.graph, None
-    written = graph.build(found.base)
+    written = graph.build(found.base, quantize=quantize)
     return written, written.max_length
 
 

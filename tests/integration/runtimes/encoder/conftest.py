@@ -99,6 +99,12 @@ def encoder(minilm: Path) -> Iterator[Runtime]:
 
 
 @pytest.fixture(scope="session")
+def encoder_quantized(minilm: Path) -> Iterator[Runtime]:
+    """The same folder, computed in 8-bit integers."""
+    yield from _served(minilm, quantize=True)
+
+
+@pytest.fixture(scope="session")
 def encoder_int8(minilm: Path, int8_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     yield from _served(folders.in_int8(minilm, int8_graph, tmp_path_factory.mktemp("int8") / "model"))
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from moorage.models.safetensors import tensors
+from moorage.models.files.safetensors import tensors
 from moorage.runtimes.onnx.graph import build
 from tests.unit.runtimes.onnx.graph.checkpoints import Stored, save, session
 

@@ -40,8 +40,9 @@ def test_float_vectors_are_those_of_transformers(encoder: Runtime) -> None:
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
-def test_int8_vectors_are_close(encoder_int8: Runtime) -> None:
-    found = embeddings(encoder_int8, SENTENCES, truncate_prompt_tokens=-1)
+@pytest.mark.parametrize("served", ["encoder_int8", "encoder_quantized"])
+def test_int8_vectors_are_close(request: pytest.FixtureRequest, served: str) -> None:
+    found = embeddings(request.getfixturevalue(served), SENTENCES, truncate_prompt_tokens=-1)
     assert cosines(found, VECTORS).min() >= 0.99
 
 
