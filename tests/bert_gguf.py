@@ -8,7 +8,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from moorage.models import safetensors
+from moorage.models.files import safetensors
 
 Array = npt.NDArray[np.float32]
 

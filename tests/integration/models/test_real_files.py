@@ -10,8 +10,7 @@ import pytest
 
 from moorage.config.places import default_cache_dir
 from moorage.errors import ModelError
-from moorage.models import ctranslate2, onnx, safetensors
-from moorage.models.files import facts
+from moorage.models.files import ctranslate2, facts, onnx, safetensors
 from moorage.models.store import ModelStore
 
 CACHE_DIR = default_cache_dir()

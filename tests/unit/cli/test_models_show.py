@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from moorage.cli.main import main
-from tests.unit.models.small_files import BERT, bert, put, whisper_vocabulary
-from tests.unit.models.small_files import ctranslate2 as whisper
-from tests.unit.models.test_gguf import LLAMA, gguf
+from tests.unit.models.files.small_files import BERT, bert, put, whisper_vocabulary
+from tests.unit.models.files.small_files import ctranslate2 as whisper
+from tests.unit.models.files.test_gguf import LLAMA, gguf
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moorage.errors import ModelError
-from moorage.models import onnx, pretrained, sentence
-from moorage.models.document import Document, entries
-from moorage.models.opening import exactly, listing, opened
-from moorage.models.pretrained import Described
-from moorage.models.safetensors import Tensor, tensors
+from moorage.models.files import onnx, pretrained, sentence
+from moorage.models.files.document import Document, entries
+from moorage.models.files.opening import exactly, listing, opened
+from moorage.models.files.pretrained import Described
+from moorage.models.files.safetensors import Tensor, tensors
 from moorage.runtimes.encoding.port import Activation
 from moorage.runtimes.onnx.pooling import ACTIVATIONS, POOLS, Dense, Module, Normalize
 

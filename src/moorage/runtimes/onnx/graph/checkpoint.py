@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moorage.errors import ModelError
-from moorage.models.opening import exactly, opened
-from moorage.models.safetensors import Tensor, tensors
+from moorage.models.files.opening import exactly, opened
+from moorage.models.files.safetensors import Tensor, tensors
 from moorage.runtimes.onnx.graph.nodes import BFLOAT16, FLOAT, FLOAT16, Nodes, Value
 
 _KINDS = {"F32": FLOAT, "F16": FLOAT16, "BF16": BFLOAT16}

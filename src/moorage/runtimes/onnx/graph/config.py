@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from moorage.errors import ModelError
-from moorage.models.opening import whole
+from moorage.models.files.opening import whole
 
 _MAX_BYTES = 16 * 1024 * 1024
 """Configurations with thousands of labels stay far below."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from moorage.models.safetensors import tensors
+from moorage.models.files.safetensors import tensors
 from moorage.runtimes.onnx.graph import Graph, build
 
 ENCODERS = Path(__file__).parents[4] / "data" / "encoders"

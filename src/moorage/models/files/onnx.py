@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moorage.errors import ModelError
-from moorage.models.opening import check_no_pointer, exactly, listing, opened
-from moorage.models.protobuf import Malformed, Skimmer, signed
+from moorage.models.files.opening import check_no_pointer, exactly, listing, opened
+from moorage.models.files.protobuf import Malformed, Skimmer, signed
 
 FILES = ("model.onnx", "onnx/model.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx")
 """Where exporters put the graph in a folder, in the order they are looked for."""

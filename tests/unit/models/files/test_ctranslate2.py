@@ -8,10 +8,9 @@ from types import MappingProxyType
 import pytest
 
 from moorage.errors import ModelError
-from moorage.models import ctranslate2
-from moorage.models.files import facts
-from tests.unit.models import small_files
-from tests.unit.models.small_files import LANGUAGES, ctranslate2_text, put, variable, whisper_vocabulary
+from moorage.models.files import ctranslate2, facts
+from tests.unit.models.files import small_files
+from tests.unit.models.files.small_files import LANGUAGES, ctranslate2_text, put, variable, whisper_vocabulary
 
 
 def whisper(folder: Path, model: bytes | None = None, files: Mapping[str, object] = MappingProxyType({})) -> Path:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import ModelError
-from moorage.models import onnx
-from moorage.models.onnx import External, Initializer, Port
-from tests.unit.models import small_files
-from tests.unit.models.small_files import (
+from moorage.models.files import onnx
+from moorage.models.files.onnx import External, Initializer, Port
+from tests.unit.models.files import small_files
+from tests.unit.models.files.small_files import (
     FLOAT,
     HIDDEN,
     IDS,

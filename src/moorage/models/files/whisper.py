@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import cast
 
 from moorage.errors import ModelError
-from moorage.models.document import Document
-from moorage.models.opening import whole
+from moorage.models.files.document import Document
+from moorage.models.files.opening import whole
 
 ENGLISH_VOCABULARY = 51864
 """Tokens of the English-only models (openai/whisper, tokenizer.py); those of many languages have more."""

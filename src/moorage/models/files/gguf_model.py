@@ -7,9 +7,9 @@ from pathlib import Path
 
 from moorage.core.facts import ModelFacts, Pooling
 from moorage.errors import ModelError
-from moorage.models.gguf import Broken, Header, Length, Value, read_header
-from moorage.models.opening import opened
-from moorage.models.tensors import FILE_TYPES, TENSOR_TYPES
+from moorage.models.files.gguf import Broken, Header, Length, Value, read_header
+from moorage.models.files.gguf_types import FILE_TYPES, TENSOR_TYPES
+from moorage.models.files.opening import opened
 from moorage.wire.names import Task
 
 _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from moorage.core.facts import ModelFacts
 from moorage.errors import ModelError
 from moorage.models.files import facts
-from tests.unit.models import small_files
-from tests.unit.models.small_files import BERT, bert, node, onnx, put, whisper_vocabulary
-from tests.unit.models.test_gguf import gguf, numbers, strings
-from tests.unit.models.test_sentence import POOLING, TRANSFORMER
+from tests.unit.models.files import small_files
+from tests.unit.models.files.small_files import BERT, bert, node, onnx, put, whisper_vocabulary
+from tests.unit.models.files.test_gguf import gguf, numbers, strings
+from tests.unit.models.files.test_sentence import POOLING, TRANSFORMER
 
 DEADLINE_S = 5.0
 MEMORY_BYTES = 64 * 1024 * 1024

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from moorage.core.facts import ModelFacts
 from moorage.errors import ModelError
-from moorage.models import ctranslate2, formats, gguf_model, onnx, openvino, pretrained, safetensors, whisper
-from moorage.models.opening import LFS_POINTER, listing
+from moorage.models.files import ctranslate2, formats, gguf_model, onnx, openvino, pretrained, safetensors, whisper
+from moorage.models.files.opening import LFS_POINTER, listing
 
 _READ_BY_ENGINES = (".json", ".safetensors", ".onnx", ".onnx_data", ".bin", ".txt", ".model", ".gguf", ".xml", ".jinja")
 _POINTER_BYTES = 1024

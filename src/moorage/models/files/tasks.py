@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moorage.errors import ModelError
-from moorage.models.document import Document
-from moorage.models.onnx import Port
+from moorage.models.files.document import Document
+from moorage.models.files.onnx import Port
 from moorage.wire.names import Task
 
 ENCODERS = frozenset(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from moorage.errors import ModelError
-from moorage.models.opening import whole
+from moorage.models.files.opening import whole
 
 _MAX_BYTES = 8 * 1024 * 1024
 _SHOWN = 60

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from moorage.core.facts import Pooling
 from moorage.errors import ModelError
-from moorage.models import sentence, tasks, whisper
-from moorage.models.document import Document
-from moorage.models.opening import listing, whole
-from moorage.models.sentence import Sentence
+from moorage.models.files import sentence, tasks, whisper
+from moorage.models.files.document import Document
+from moorage.models.files.opening import listing, whole
+from moorage.models.files.sentence import Sentence
 from moorage.wire.names import Task
 
 CONFIG = "config.json"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from moorage.core.facts import Format, ModelFacts
 from moorage.errors import ModelError
-from moorage.models import ctranslate2, onnx, openvino, pretrained, safetensors, tasks, whisper
-from moorage.models.document import Document
-from moorage.models.onnx import Port
-from moorage.models.opening import listing
-from moorage.models.pretrained import Described
-from moorage.models.safetensors import Tensor
-from moorage.models.shapes import Sizes, sizes
+from moorage.models.files import ctranslate2, onnx, openvino, pretrained, safetensors, tasks, whisper
+from moorage.models.files.document import Document
+from moorage.models.files.onnx import Port
+from moorage.models.files.opening import listing
+from moorage.models.files.pretrained import Described
+from moorage.models.files.safetensors import Tensor
+from moorage.models.files.shapes import Sizes, sizes
 from moorage.wire.names import Task
 
 _HEADS = ("classifier.weight", "classifier.out_proj.weight", "score.weight")

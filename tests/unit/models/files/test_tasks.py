@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from moorage.errors import ModelError
-from moorage.models import tasks
-from moorage.models.document import Document
-from moorage.models.files import facts
-from moorage.models.onnx import Port
+from moorage.models.files import facts, tasks
+from moorage.models.files.document import Document
+from moorage.models.files.onnx import Port
 from moorage.wire.names import Task
-from tests.unit.models.small_files import BERT, bert, safetensors
+from tests.unit.models.files.small_files import BERT, bert, safetensors
 
 CONFIG = Path("config.json")
 MODULES = [

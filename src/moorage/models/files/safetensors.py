@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from moorage.errors import ModelError
-from moorage.models.opening import check_no_pointer, exactly, listing, opened, whole
+from moorage.models.files.opening import check_no_pointer, exactly, listing, opened, whole
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

@@ -7,7 +7,7 @@ fields of one file are counted, so that a hostile one costs a bounded time.
 from collections.abc import Generator
 from typing import IO, Literal
 
-from moorage.models.opening import exactly
+from moorage.models.files.opening import exactly
 
 Kind = Literal["number", "bytes", "fixed"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from moorage.models.tensors import tensor_bytes
+from moorage.models.files.gguf_types import tensor_bytes
 
 MAGIC = b"GGUF"
 

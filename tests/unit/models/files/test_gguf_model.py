@@ -9,8 +9,8 @@ import pytest
 
 from moorage.errors import ModelError
 from moorage.models.files import facts
-from tests.unit.models import test_gguf as small
-from tests.unit.models.small_files import put
+from tests.unit.models.files import test_gguf as small
+from tests.unit.models.files.small_files import put
 
 
 def written(path: Path, *, labels: Sequence[str] = (), pooling: gguf.PoolingType = gguf.PoolingType.RANK) -> Path:

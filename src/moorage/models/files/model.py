@@ -4,8 +4,8 @@ from pathlib import Path
 
 from moorage.core.facts import ModelFacts
 from moorage.errors import ModelError
-from moorage.models import folder, formats, gguf, gguf_model
-from moorage.models.opening import check_no_pointer, exactly, opened, unreadable
+from moorage.models.files import folder, formats, gguf, gguf_model
+from moorage.models.files.opening import check_no_pointer, exactly, opened, unreadable
 
 _SIGNS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip archive (a wheel, or weights of PyTorch)"),

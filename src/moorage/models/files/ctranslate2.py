@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from moorage.errors import ModelError
-from moorage.models.opening import check_no_pointer, exactly, opened
+from moorage.models.files.opening import check_no_pointer, exactly, opened
 
 MODEL_FILE = "model.bin"
 

@@ -6,7 +6,7 @@ import pytest
 
 from moorage.errors import ModelError
 from moorage.models.files import facts
-from tests.unit.models.small_files import BERT, bert, put, safetensors
+from tests.unit.models.files.small_files import BERT, bert, put, safetensors
 
 TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
 POOLING = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}

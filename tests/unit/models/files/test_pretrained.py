@@ -7,7 +7,7 @@ import pytest
 
 from moorage.errors import ModelError
 from moorage.models.files import facts
-from tests.unit.models.small_files import BERT, bert, safetensors
+from tests.unit.models.files.small_files import BERT, bert, safetensors
 
 
 def test_a_causal_model(tmp_path: Path) -> None:

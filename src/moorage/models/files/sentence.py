@@ -5,8 +5,8 @@ from pathlib import Path
 
 from moorage.core.facts import Pooling
 from moorage.errors import ModelError
-from moorage.models.document import Document, entries
-from moorage.models.opening import listing
+from moorage.models.files.document import Document, entries
+from moorage.models.files.opening import listing
 
 MODULES = "modules.json"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import ModelError
-from moorage.models import safetensors
-from tests.unit.models import small_files
-from tests.unit.models.small_files import put, raw_safetensors
+from moorage.models.files import safetensors
+from tests.unit.models.files import small_files
+from tests.unit.models.files.small_files import put, raw_safetensors
 
 
 def entry(dtype: str = "F32", shape: tuple[object, ...] = (2,), *offsets: object) -> dict[str, object]:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from moorage.errors import ModelError
-from moorage.models import openvino
-from moorage.models.files import facts
-from moorage.models.onnx import Port
-from tests.unit.models import small_files
-from tests.unit.models.small_files import BERT, IR, put
+from moorage.models.files import facts, openvino
+from moorage.models.files.onnx import Port
+from tests.unit.models.files import small_files
+from tests.unit.models.files.small_files import BERT, IR, put
 
 
 def test_a_graph(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from moorage.models.files import facts
-from tests.unit.models.small_files import bert, safetensors
+from tests.unit.models.files.small_files import bert, safetensors
 
 CONFIG = {
     "architectures": ["WhisperForConditionalGeneration"],

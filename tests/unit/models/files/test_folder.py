@@ -10,9 +10,9 @@ import pytest
 
 from moorage.errors import ModelError
 from moorage.models.files import facts
-from tests.unit.models import small_files
-from tests.unit.models.small_files import BERT, INT8, bert, ctranslate2, initializer, node, onnx, openvino, put
-from tests.unit.models.test_gguf import gguf
+from tests.unit.models.files import small_files
+from tests.unit.models.files.small_files import BERT, INT8, bert, ctranslate2, initializer, node, onnx, openvino, put
+from tests.unit.models.files.test_gguf import gguf
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 90868376\n"
 WEIGHTS = small_files.safetensors()

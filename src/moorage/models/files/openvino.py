@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.parsers import expat
 
 from moorage.errors import ModelError
-from moorage.models.onnx import Port
-from moorage.models.opening import check_no_pointer, exactly, opened
+from moorage.models.files.onnx import Port
+from moorage.models.files.opening import check_no_pointer, exactly, opened
 
 _MODELS = ("openvino_model", "openvino_language_model", "openvino_encoder_model", "openvino_decoder_model")
 """The main graph of a folder, by what exporters call it; the second one is a vision-language model's."""

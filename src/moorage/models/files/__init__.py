@@ -1,0 +1,3 @@
+"""Reading the files of a model, whatever their format."""
+
+from moorage.models.files.model import facts as facts
