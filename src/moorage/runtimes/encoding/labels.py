@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,15 @@ from moorage.errors import BadRequest
 from moorage.runtimes.encoding import inputs
 from moorage.runtimes.encoding.embeddings import usage
 from moorage.runtimes.encoding.numbers import activated, check_dimensions, finished, numbers, packed
-from moorage.runtimes.encoding.port import Encoder, Kind, Numbers, Profile
+from moorage.runtimes.encoding.port import Encoder, Item, Kind, Numbers, Profile
 from moorage.wire.api.classify import Classification, ClassifyRequest, ClassifyResponse
 from moorage.wire.api.pooling import Pooled, PoolingRequest, PoolingResponse
+
+TOKEN_NUMBERS_MAX = 8 << 20
+"""Numbers of all tokens in one reply: 170 MB of JSON, half a second in which the runtime answers nobody else. It has
+room for one text of 8192 tokens in 1024 dimensions."""
+WIDE = 1024
+"""What a token's vector is taken to have where only the results tell."""
 
 
 async def classify(request: ClassifyRequest, encoder: Encoder) -> ClassifyResponse:
@@ -45,6 +52,8 @@ async def pooling(request: PoolingRequest, encoder: Encoder) -> PoolingResponse:
     cut = inputs.cut_of(request, profile)
     texts = inputs.texts(request.input)
     items = await inputs.encoded(encoder, texts, inputs.places("input", request.input, len(texts)), cut)
+    if kind in ("token_embed", "token_classify"):
+        _check_size(kind, items, profile)
     bare = request.use_activation is False
     data: list[Pooled] = []
     for index, result in enumerate(await numbers(encoder, kind, items)):
@@ -57,6 +66,19 @@ async def pooling(request: PoolingRequest, encoder: Encoder) -> PoolingResponse:
         data=data,
         usage=usage(items),
     )
+
+
+def _check_size(kind: Kind, items: Sequence[Item], profile: Profile) -> None:
+    """Raises BadRequest for a reply of more numbers than can be sent; one text alone is always answered."""
+    tokens = usage(items).total_tokens
+    width = (profile.width or WIDE) if kind == "token_embed" else max(1, len(profile.labels))
+    if len(items) > 1 and tokens * width > TOKEN_NUMBERS_MAX:
+        raise BadRequest(
+            f"input: {len(items)} texts of {tokens} tokens together, with {width} numbers each, are more than the "
+            f"{TOKEN_NUMBERS_MAX} numbers of one reply; send fewer texts a call",
+            param="input",
+            code="reply_too_large",
+        )
 
 
 def _activated(kind: Kind, result: Numbers, dimensions: int | None, profile: Profile) -> NDArray[np.floating]:

@@ -18,6 +18,9 @@ from moorage.wire.api.usage import ApiVersion, BilledUnits, ReplyMeta
 
 SPELLINGS = (("text_1", "text_2"), ("queries", "documents"), ("data_1", "data_2"))
 
+PAIR_CHARS_MAX = 1 << 26
+"""Of all pairs of a call: a cross-encoder reads the query anew with each document, which makes much of little."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Matches:
@@ -124,6 +127,14 @@ async def _crossed(matches: Matches, encoder: Encoder, *, bare: bool) -> tuple[l
         cut = replace(cut or Cut(profile.context), second=matches.per_document)
     queries = matches.queries * (len(matches.documents) if len(matches.queries) == 1 else 1)
     pairs = [Pair(query, document) for query, document in zip(queries, matches.documents, strict=True)]
+    chars = sum(len(pair.first) + len(pair.second) for pair in pairs)
+    if chars > PAIR_CHARS_MAX:
+        place = matches.query_places[0]
+        raise BadRequest(
+            f"{place}: with each of {len(pairs)} documents that is {chars} characters, at most {PAIR_CHARS_MAX} are "
+            "read in one call; shorten it, or give fewer documents",
+            param=place,
+        )
     items = await inputs.encoded(encoder, pairs, matches.document_places, cut, how=matches.how)
     rows = np.stack(await numbers(encoder, "classify", items))
     return activated(rows, "identity" if bare else profile.score_activation)[:, 0].tolist(), items

@@ -81,7 +81,7 @@ def packed(vector: NDArray[np.floating]) -> str:
 def by_type(vectors: Sequence[Numbers], kinds: Iterable[EmbeddingType]) -> Embeddings:
     """The same vectors in every kind that was asked for (wire.api.embed_v2 tells what each is)."""
     found = Embeddings()
-    for kind in kinds:
+    for kind in set(kinds):
         match kind:
             case "float":
                 found.floats = [vector.tolist() for vector in vectors]

@@ -98,6 +98,7 @@ RANGES: list[tuple[str, dict[str, Any], str]] = [
     (POOLING, {"task": "classify"}, "task"),
     (POOLING, {"task": "token_classify"}, "task"),
     (POOLING, {"task": "token_embed", "dimensions": 12}, "dimensions"),
+    (POOLING, {"task": "token_embed", "input": [[101] * 200] * 200}, "input"),
     (TOKENIZE, {"prompt": None}, "prompt"),
     (TOKENIZE, {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, "messages"),
     (TOKENIZE, {"prompt": "x" * ((1 << 20) + 1)}, "prompt"),

@@ -169,3 +169,11 @@ def ndcg(relevance: list[float], first: int = 10) -> float:
     discounts = 1 / np.log2(np.arange(2, first + 2))
     best = np.sort(relevance)[::-1]
     return float((relevance[:first] * discounts).sum() / (best[:first] * discounts).sum())
+
+
+def test_a_long_query_times_many_documents_is_refused_before_it_is_read(cross: Runtime) -> None:
+    """A body of a megabyte, and two gigabytes to take apart."""
+    body = {"query": "word " * 200_000, "documents": ["x"] * 2048, "truncate": True}
+    assert "fewer documents" in refused(cross.post(RERANK, body), "query")
+    few = {**body, "documents": ["x", "y"]}
+    assert len(good(cross.post(RERANK, few))["results"]) == 2

@@ -47,3 +47,9 @@ def test_small_kinds_of_any_vector() -> None:
     assert found.ubinary == [[0b10000000, 0b01000000]]
     assert found.binary == [[0, -64]]
     assert found.floats is found.base64 is None
+
+
+def test_a_kind_asked_for_many_times_is_made_once() -> None:
+    vectors = [np.ones(384, np.float32)] * 500
+    once = by_type(vectors, ["float", "base64"])
+    assert by_type(vectors, ["float", "base64"] * 100_000) == once
