@@ -169,7 +169,8 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "Put the tokenizer.json of the original model there, or take a folder that has it",
     ),
     (
-        r"[Uu]nable to open file|is incomplete|unexpected end of file|Failed to read|is corrupted",
+        r"[Uu]nable to open file|is incomplete|is no tokenizer that can be read|invalid payload size|"
+        r"Cannot load the vocabulary|parse_error|Failed to read|is corrupted",
         "a file of the model is missing, truncated or damaged",
         AGAIN,
     ),

@@ -48,10 +48,12 @@ class Jobs:
     def audio_s(self) -> float:
         return self._audio_s
 
-    def stop(self) -> None:
-        """Every job ends at its next step."""
-        for job in self.running:
+    async def stop(self) -> None:
+        """Every job ends at its next step, and is waited for: no process may end under a thread of the library."""
+        running = list(self.running)
+        for job in running:
             job.stopped.set()
+        await asyncio.to_thread(lambda: [job.thread.join() for job in running])
 
 
 class Job:
@@ -65,6 +67,7 @@ class Job:
         self._arrived: asyncio.Queue[Heard | MoorageError | None] = asyncio.Queue()
         self._transcription = Transcription(jobs.library, order, jobs.settings.max_audio_s, self._read)
         self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._work, name="recording", daemon=True)
 
     @property
     def language(self) -> str:
@@ -107,7 +110,7 @@ class Job:
         finally:
             jobs.queued -= 1
         jobs.running.add(self)
-        threading.Thread(target=self._work, name="recording", daemon=True).start()
+        self.thread.start()
 
     def _work(self) -> None:
         background(self._jobs.settings.niceness)

@@ -10,6 +10,7 @@ import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment
 from faster_whisper.vad import VadOptions, get_speech_timestamps
+from tokenizers import Tokenizer
 
 from moorage.errors import EngineError
 from moorage.runtimes.whisper.audio import SAMPLE_RATE, Samples
@@ -20,10 +21,6 @@ from moorage.wire.runtime import SpeechSettings
 
 RISING = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Temperatures tried one after the other while the text repeats itself or is improbable (Radford et al. 2022, 4.5)."""
-FORGET_ABOVE = 0.5
-"""What was heard at such a temperature is no help to what follows."""
-TOKENIZER = "tokenizer.json"
-"""Where it is missing, the library would ask a hub for it."""
 PADDING_MS = 400
 SILENCE_MS = 300
 LOUD = 0.5
@@ -61,8 +58,7 @@ class Library:
     def load(self) -> None:
         """Raises EngineError."""
         settings = self._settings
-        if not (Path(settings.model_path) / TOKENIZER).is_file():
-            raise EngineError(f"{settings.model_path!r} has no {TOKENIZER}: put that of the original model there")
+        _check_tokenizer(Path(settings.model_path))
         try:
             model = WhisperModel(
                 settings.model_path,
@@ -98,16 +94,16 @@ class Library:
         found, _, probabilities = self.model.detect_language(samples)
         return next((code for code, _ in probabilities if code in among), found)
 
-    def hear(self, samples: Samples, wish: Wish, before: Sequence[int]) -> Iterator[Segment]:
-        """What is said in one window, its times from the window's start. `before` are the tokens heard so far."""
+    def hear(self, samples: Samples, wish: Wish, prompt: Sequence[int]) -> Iterator[Segment]:
+        """What is said in one window, its times from the window's start. `prompt` are tokens that it may go on from."""
         segments, _ = self.model.transcribe(
             samples,
             language=wish.language,
             task=wish.task,
             beam_size=self._settings.beam_size,
             temperature=_rising(wish.temperature),
-            condition_on_previous_text=True,
-            initial_prompt=before or None,
+            condition_on_previous_text=False,
+            initial_prompt=prompt or None,
             word_timestamps=wish.words,
             vad_filter=False,
             hotwords=wish.hotwords,
@@ -120,6 +116,17 @@ class Library:
     @property
     def english_only(self) -> bool:
         return list(self.languages) == [ENGLISH]
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Where it is missing, the library would ask a hub for one."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise EngineError(f"{str(folder)!r} has no {path.name}: put that of the original model there")
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise EngineError(f"{str(path)!r} is no tokenizer that can be read: {error}; get the file again") from error
 
 
 def _rising(first: float) -> tuple[float, ...]:

@@ -9,12 +9,12 @@ from faster_whisper.transcribe import Segment as Found
 
 from moorage.runtimes.whisper.audio import SAMPLE_RATE, Samples, samples
 from moorage.runtimes.whisper.languages import ENGLISH
-from moorage.runtimes.whisper.library import FORGET_ABOVE, Library, Task, Wish, speech
+from moorage.runtimes.whisper.library import Library, Task, Wish, speech
 from moorage.runtimes.whisper.windows import Find, everything, windows
 from moorage.wire.api.audio import Segment, VoiceDetection, Word
 
-REMEMBERED_TOKENS = 223
-"""What Whisper is told of the text before a window, expected words included: half its context, less a mark."""
+PROMPT_TOKENS = 223
+"""What Whisper can be told before a window, words to expect included: half its context, less a mark."""
 SEEK_PER_S = 100
 
 
@@ -65,8 +65,7 @@ class Transcription:
     def segments(self, file: BinaryIO) -> Iterator[Heard]:
         """In order of time, none reaching into the next. Raises BadRequest for what is no recording."""
         order = self._order
-        before: list[int] = self._library.tokens(order.prompt) if order.prompt else []
-        remembered = REMEMBERED_TOKENS - len(self._library.tokens(order.hotwords) if order.hotwords else ())
+        prompt = self._prompt()
         find: Find = everything if order.everything else partial(speech, detection=order.detection)
         for window in windows(self._read(file), find):
             wish = Wish(
@@ -76,11 +75,18 @@ class Transcription:
                 words=order.words,
                 hotwords=order.hotwords,
             )
-            for found in self._library.hear(window.samples, wish, before[-remembered:] if remembered > 0 else ()):
-                before = [*before, *found.tokens][-REMEMBERED_TOKENS:]
-                if (found.temperature or 0.0) > FORGET_ABOVE:
-                    before = []
+            for found in self._library.hear(window.samples, wish, prompt):
                 yield self._placed(found, window.start)
+
+    def _prompt(self) -> list[int]:
+        """The end of the call's prompt, as much as has room beside the words to expect.
+
+        Windows are heard apart from each other: told what was heard before, the model makes repetitions of its own
+        where speech repeats itself (22 times the same ten seconds: 16 words too many; apart: none).
+        """
+        order, tokens = self._order, self._library.tokens
+        room = PROMPT_TOKENS - (len(tokens(order.hotwords)) if order.hotwords else 0)
+        return tokens(order.prompt)[-room:] if order.prompt and room > 0 else []
 
     def _read(self, file: BinaryIO) -> Iterator[Samples]:
         for piece in samples(file, self._limit_s):
