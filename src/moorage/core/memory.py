@@ -15,6 +15,8 @@ ACTIVATIONS = 20
 """Vectors of the embedding's width that are alive at once for a token: gates, queries, keys, residuals."""
 PROCESS_BYTES = 128 * 1024 * 1024
 """Interpreter, library, buffers."""
+MEMORY_SHARE = 0.9
+"""Of a machine's memory, what engines may use; the rest is the system's and ours."""
 
 
 @dataclass(frozen=True, kw_only=True)

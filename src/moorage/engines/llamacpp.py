@@ -1,27 +1,19 @@
 """The adapter of llama.cpp, which runs embedded: our own host around the library, one process a replica."""
 
-import json
-import re
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import estimate
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
-from moorage.core.text import human
-from moorage.engines.fitting import MEMORY_SHARE, Fit, fit
+from moorage.engines import embedded
+from moorage.engines.llamacpp_fitting import Fit, fit
 from moorage.errors import EngineError
-from moorage.wire import runtime
 from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
 from moorage.wire.runtime import LlamaCppSettings
 
 TASKS: tuple[Task, ...] = ("generate", "embed", "rerank")
-RANK = 10
-"""Below engines made for the accelerator a machine has."""
-GRACE_S = 30.0
 
 
 class LlamaCpp:
@@ -35,14 +27,9 @@ class LlamaCpp:
             return Support(ok=False, why=f"it runs GGUF files, this one is {facts.format}")
         if facts.task not in TASKS:
             return Support(ok=False, why=f"it has no routes for a model to {facts.task}")
-        least = estimate(facts, context_tokens=512, step_tokens=32).total_bytes
-        if least > machine.memory_bytes * MEMORY_SHARE:
-            return Support(
-                ok=False,
-                why=f"it needs at least {human(least)} of memory for this file, "
-                f"and may use {human(machine.memory_bytes * MEMORY_SHARE)} of this machine",
-            )
-        return Support(ok=True, why=f"runs {facts.quantization or 'GGUF'} files on the CPU", rank=RANK)
+        if refusal := embedded.no_room(estimate(facts, context_tokens=512, step_tokens=32).total_bytes, machine):
+            return refusal
+        return Support(ok=True, why=f"runs {facts.quantization or 'GGUF'} files on the CPU", rank=embedded.RANK)
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
@@ -64,51 +51,30 @@ class LlamaCpp:
             pooling=_pooling(facts, task, spec.name),
             prefix_caching=spec.options.prefix_caching,
             prompt_cache_mib=chosen.prompt_cache_mib,
-            grace_s=GRACE_S,
             extra_args=dict(spec.options.extra_args),
         )
-        path = f"{Path(order.socket).parent}/llamacpp.json"
-        return Launch(
-            argv=(sys.executable, "-m", "moorage.runtimes.llamacpp", path),
-            address=f"unix:{order.socket}",
-            token=order.token,
-            served_name=spec.name,
+        return embedded.launch(
+            "llamacpp",
+            settings,
             capacity=chosen.slots,
             max_model_len=chosen.context,
-            task=task,
-            # An abort would start a debugger for its trace, if there is one, and hold the process up.
-            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"},
-            files={path: runtime.encode(settings)},
             why=_why(chosen, task, facts),
+            # An abort would start a debugger for its trace, if there is one, and hold the process up.
+            env={"GGML_NO_BACKTRACE": "1"},
         )
 
     def probe(self, launch: Launch) -> Probe:
-        path, fields = PROBES[launch.task]
-        return Probe("POST", path, json.dumps({"model": launch.served_name, **fields}).encode())
+        return embedded.probe(launch)
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
-        steps, finished = metrics.get("llamacpp:n_decode_total"), metrics.get("moorage_runtime_calls_finished_total")
-        return Load(
-            running=metrics.get("moorage_runtime_running"),
-            queued=metrics.get("moorage_runtime_queued"),
-            # Decode steps move in prompts too; embeddings are seen by the calls they finish.
-            progress=None if steps is None and finished is None else (steps or 0) + (finished or 0),
-        )
+        # Decode steps move in prompts too; embeddings are seen by the calls they finish.
+        return embedded.load(metrics, "llamacpp:n_decode_total", embedded.CALLS_FINISHED)
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        for pattern, cause, fix in DIAGNOSES:
-            if match := re.search(pattern, log):
-                return Diagnosis(cause.format(*match.groups()), fix)
-        return None
+        return embedded.diagnosis(log, DIAGNOSES)
 
 
-PROBES: dict[Task, tuple[str, dict[str, object]]] = {
-    "generate": ("/v1/completions", {"prompt": "ready", "max_tokens": 1}),
-    "embed": ("/v1/embeddings", {"input": "ready"}),
-    "rerank": ("/rerank", {"query": "ready", "documents": ["ready"]}),
-}
-
-DIAGNOSES: tuple[tuple[str, str, str], ...] = (
+DIAGNOSES: embedded.Diagnoses = (
     (
         r"unknown model architecture: '([^']*)'",
         "this llama.cpp does not know the architecture {0!r}",
@@ -118,7 +84,7 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         r"not within the file bounds|failed to read (?:key-value pairs|tensor|magic)|tensor data section|"
         r"unexpectedly reached end of file",
         "the model file is truncated or damaged",
-        "Remove it and fetch it again: moorage models verify, then moorage models pull",
+        embedded.AGAIN,
     ),
     (r"invalid magic characters", "the model file is not a GGUF file", "Name the .gguf file as the model's source"),
     (
@@ -164,7 +130,6 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "Take out what options.extra_args sets, or try another file of the model",
     ),
 )
-"""Pattern in the log, cause, fix; the first that is found counts, so the particular ones come first."""
 
 
 def _pooling(facts: ModelFacts, task: Task, name: str) -> Literal["file", "mean", "rank"]:

@@ -1,28 +1,17 @@
 """The adapter of ONNX Runtime for encoders of texts, which runs embedded: our own host, one process a replica."""
 
-import json
-import re
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
-from moorage.core.text import human
-from moorage.engines.encoder_fitting import MEMORY_SHARE, fit, least_bytes
+from moorage.engines import embedded
+from moorage.engines.onnx_fitting import fit, least_bytes
 from moorage.errors import EngineError
-from moorage.wire import runtime
 from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
 from moorage.wire.runtime import EncoderSettings
 
-RANK = 10
-"""Below engines made for the accelerator a machine has."""
-GRACE_S = 30.0
 TASKS: tuple[Task, ...] = ("embed", "rerank", "classify")
 ARCHITECTURES = frozenset(
     ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet", "electra", "modernbert", "nomic_bert")
@@ -30,18 +19,6 @@ ARCHITECTURES = frozenset(
 """Families whose graph the runtime writes itself from safetensors (moorage.runtimes.onnx.graph)."""
 EXTRA_ARGS = ("pooling", "matryoshka")
 """Fields of EncoderSettings that options.extra_args may set."""
-PROBES: dict[Task, tuple[str, dict[str, Any]]] = {
-    "embed": ("/v1/embeddings", {"input": "ready"}),
-    "rerank": ("/rerank", {"query": "ready", "documents": ["ready"]}),
-    "classify": ("/pooling", {"input": "ready"}),
-}
-ENVIRONMENT = {
-    "ORT_DISABLE_TELEMETRY": "1",
-    # What is computed in Python is small; the threads are ONNX Runtime's.
-    "OPENBLAS_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",
-}
 
 
 class Onnx:
@@ -59,14 +36,10 @@ class Onnx:
             known = ", ".join(sorted(ARCHITECTURES))
             why = f"of safetensors it runs {known}, this one is {facts.architecture}; use its ONNX export"
             return Support(ok=False, why=why)
-        least, most = least_bytes(facts), machine.memory_bytes * MEMORY_SHARE
-        if least > most:
-            why = (
-                f"it needs at least {human(least)} of memory for this model, and may use {human(most)} of this machine"
-            )
-            return Support(ok=False, why=why)
+        if refusal := embedded.no_room(least_bytes(facts), machine):
+            return refusal
         words = f"{facts.quantization} " if facts.quantization else ""
-        return Support(ok=True, why=f"runs {words}{facts.format} encoders on the CPU", rank=RANK)
+        return Support(ok=True, why=f"runs {words}{facts.format} encoders on the CPU", rank=embedded.RANK)
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
@@ -83,44 +56,26 @@ class Onnx:
             batch_tokens=chosen.batch_tokens,
             max_calls=chosen.max_calls,
             quantize=spec.options.quantization == "int8",
-            grace_s=GRACE_S,
         )
-        settings = _with_extra_args(settings, spec)
-        path = f"{Path(order.socket).parent}/onnx.json"
+        settings = embedded.with_extra_args(settings, spec, EXTRA_ARGS, self.name)
         silent = task == "embed" and facts.pooling is None and settings.pooling == "file"
-        return Launch(
-            argv=(sys.executable, "-m", "moorage.runtimes.onnx", path),
-            address=f"unix:{order.socket}",
-            token=order.token,
-            served_name=spec.name,
+        return embedded.launch(
+            "onnx",
+            settings,
             capacity=chosen.max_calls,
             max_model_len=chosen.context,
-            task=task,
-            env=dict(ENVIRONMENT),
-            files={path: runtime.encode(settings)},
             why=(*chosen.why, *(("mean pooling: the files say none",) if silent else ())),
+            env=embedded.ENVIRONMENT_OF_ARRAYS,
         )
 
     def probe(self, launch: Launch) -> Probe:
-        path, body = PROBES[launch.task]
-        return Probe("POST", path, json.dumps({"model": launch.served_name, **body}).encode())
+        return embedded.probe(launch)
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
-        steps, finished = (
-            metrics.get("moorage_runtime_steps_total"),
-            metrics.get("moorage_runtime_calls_finished_total"),
-        )
-        return Load(
-            running=metrics.get("moorage_runtime_running"),
-            queued=metrics.get("moorage_runtime_queued"),
-            progress=None if steps is None and finished is None else (steps or 0) + (finished or 0),
-        )
+        return embedded.load(metrics, embedded.STEPS, embedded.CALLS_FINISHED)
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        for pattern, cause, fix in DIAGNOSES:
-            if match := re.search(pattern, log):
-                return Diagnosis(cause.format(*match.groups()), fix)
-        return None
+        return embedded.diagnosis(log, DIAGNOSES)
 
 
 def _task(spec: ModelSpec, facts: ModelFacts) -> Task:
@@ -137,36 +92,28 @@ def _task(spec: ModelSpec, facts: ModelFacts) -> Task:
     return task
 
 
-def _with_extra_args(settings: EncoderSettings, spec: ModelSpec) -> EncoderSettings:
-    given = spec.options.extra_args
-    for name in given:
-        if name not in EXTRA_ARGS:
-            known = " and ".join(EXTRA_ARGS)
-            raise EngineError(
-                f"model {spec.name!r}: options.extra_args.{name} is unknown to the onnx engine; it has {known}"
-            )
-    try:
-        return msgspec.convert({**msgspec.structs.asdict(settings), **given}, EncoderSettings)
-    except msgspec.ValidationError as error:
-        raise EngineError(f"model {spec.name!r}: options.extra_args: {error}") from error
-
-
-AGAIN = "Remove it and fetch it again: moorage models verify, then moorage models pull"
-
-DIAGNOSES: tuple[tuple[str, str, str], ...] = (
+DIAGNOSES: embedded.Diagnoses = (
     (
         r"('[^'\n]*') has no tokenizer\.json",
         "the folder {0} has no tokenizer.json, without which no text can be read",
         "Put the model's tokenizer.json beside its graph, or name a folder that has both",
     ),
-    (r"('[^'\n]*') is no tokenizer that can be read", "the tokenizer file {0} is truncated or damaged", AGAIN),
+    (r"('[^'\n]*') is no tokenizer that can be read", "the tokenizer file {0} is truncated or damaged", embedded.AGAIN),
     (
         r"[Pp]rotobuf parsing failed|No graph was found|INVALID_PROTOBUF|External data.*(?:size|bound)",
         "the ONNX file is truncated or damaged",
-        AGAIN,
+        embedded.AGAIN,
     ),
-    (r"is truncated|ends within|is broken|must be a JSON|is not valid JSON", "a file of the model is damaged", AGAIN),
-    (r"gives NaN in place of numbers", "the model's weights are damaged: it gives NaN in place of numbers", AGAIN),
+    (
+        r"is truncated|ends within|is broken|must be a JSON|is not valid JSON",
+        "a file of the model is damaged",
+        embedded.AGAIN,
+    ),
+    (
+        r"gives NaN in place of numbers",
+        "the model's weights are damaged: it gives NaN in place of numbers",
+        embedded.AGAIN,
+    ),
     (
         r"NOT_IMPLEMENTED[^\n]*?(?:for|node)? ?([A-Z]\w+)\(\d+\)",
         "this ONNX Runtime has no operator {0} as the graph wants it",
@@ -183,20 +130,15 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "Lower options.batch_tokens or options.max_model_len, or take a smaller model",
     ),
     (r"moorage: ([^\n]*): set its task to ([a-z]+)", "{0}", "Set the model's task to what its files make it"),
-    (
-        r"another process listens on (\S+): ",
-        "the engine's socket is taken by another process",
-        "Stop the other process",
-    ),
+    embedded.SOCKET_TAKEN,
     (
         r"No module named '(onnxruntime|tokenizers|numpy)'|GLIBC_[0-9.]+' not found",
         "the libraries of the encoder runtime cannot be loaded",
         "Install Moorage again with its dependencies on a system that their wheels are made for",
     ),
     (
-        r"moorage: (?!loading |loaded |stopped|listening)([^\n]+)",
+        embedded.LAST_WORDS,
         "{0}",
         "Correct what it names, or take another export of the model",
     ),
 )
-"""Pattern in the log, cause, fix; the first that is found counts, so the particular ones come first."""

@@ -2,28 +2,18 @@
 
 import importlib.util
 import io
-import re
-import sys
 import tempfile
 import wave
 from collections.abc import Mapping
-from pathlib import Path
 
-import msgspec
-
-from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
-from moorage.core.text import human
-from moorage.engines.speech_fitting import MEMORY_SHARE, fit, memory_bytes
+from moorage.engines import embedded
+from moorage.engines.whisper_fitting import fit, memory_bytes
 from moorage.errors import EngineError
-from moorage.wire import runtime
 from moorage.wire.control import Load, Machine
 from moorage.wire.runtime import SpeechSettings
 
-RANK = 10
-"""Below engines made for the accelerator a machine has."""
-GRACE_S = 30.0
 INSTALL = "pip install 'moorage[speech]'"
 CONVERT = (
     "ct2-transformers-converter --model FOLDER --output_dir FOLDER-ct2 --quantization int8 "
@@ -32,13 +22,9 @@ CONVERT = (
 EXTRA_ARGS = ("beam_size", "compute_type", "max_audio_s", "max_upload_bytes", "niceness")
 """Fields of SpeechSettings that options.extra_args may set."""
 ENVIRONMENT = {
-    # Weights are never fetched behind our back, and nothing is reported.
+    **embedded.ENVIRONMENT_OF_ARRAYS,
+    # Weights are never fetched behind our back.
     "HF_HUB_OFFLINE": "1",
-    "ORT_DISABLE_TELEMETRY": "1",
-    # The threads are CTranslate2's; what numpy computes is small.
-    "OPENBLAS_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",
 }
 BOUNDARY = "moorage-readiness"
 
@@ -61,15 +47,10 @@ class FasterWhisper:
             return Support(ok=False, why=f"it runs Whisper models of CTranslate2, this one is {facts.format}")
         if importlib.util.find_spec("faster_whisper") is None:
             return Support(ok=False, why=f"it is not installed: {INSTALL}")
-        need = memory_bytes(facts, 1)
-        if need > machine.memory_bytes * MEMORY_SHARE:
-            return Support(
-                ok=False,
-                why=f"it needs at least {human(need)} of memory for this model, and may use "
-                f"{human(machine.memory_bytes * MEMORY_SHARE)} of this machine",
-            )
+        if refusal := embedded.no_room(memory_bytes(facts, 1), machine):
+            return refusal
         hears = "English" if facts.languages == ("en",) else f"{len(facts.languages)} languages"
-        return Support(ok=True, why=f"transcribes {hears} on the CPU", rank=RANK)
+        return Support(ok=True, why=f"transcribes {hears} on the CPU", rank=embedded.RANK)
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
@@ -85,23 +66,17 @@ class FasterWhisper:
             served_name=spec.name,
             task="transcribe",
             threads=chosen.threads,
-            max_calls=chosen.calls,
+            max_calls=chosen.max_calls,
             spool_dir=order.spool_dir or tempfile.gettempdir(),
-            grace_s=GRACE_S,
         )
-        settings = _with_extra_args(settings, spec)
-        path = f"{Path(order.socket).parent}/whisper.json"
-        return Launch(
-            argv=(sys.executable, "-m", "moorage.runtimes.whisper", path),
-            address=f"unix:{order.socket}",
-            token=order.token,
-            served_name=spec.name,
-            capacity=chosen.calls,
+        settings = embedded.with_extra_args(settings, spec, EXTRA_ARGS, self.name)
+        return embedded.launch(
+            "whisper",
+            settings,
+            capacity=chosen.max_calls,
             max_model_len=None,
-            task="transcribe",
-            env=dict(ENVIRONMENT),
-            files={path: runtime.encode(settings)},
             why=(*chosen.why, _niceness_why(settings)),
+            env=ENVIRONMENT,
         )
 
     def probe(self, launch: Launch) -> Probe:
@@ -112,20 +87,11 @@ class FasterWhisper:
         return Probe("POST", "/v1/audio/transcriptions", body, f"multipart/form-data; boundary={BOUNDARY}")
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
-        steps = metrics.get("moorage_runtime_steps_total")
-        seconds = metrics.get("moorage_runtime_audio_seconds_total")
-        return Load(
-            running=metrics.get("moorage_runtime_running"),
-            queued=metrics.get("moorage_runtime_queued"),
-            # Steps move with each window, seconds where a recording is read that has no speech.
-            progress=None if steps is None and seconds is None else (steps or 0) + (seconds or 0),
-        )
+        # Steps move with each window, seconds where a recording is read that has no speech.
+        return embedded.load(metrics, embedded.STEPS, "moorage_runtime_audio_seconds_total")
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        for pattern, cause, fix in DIAGNOSES:
-            if match := re.search(pattern, log):
-                return Diagnosis(cause.format(*match.groups()), fix)
-        return None
+        return embedded.diagnosis(log, DIAGNOSES)
 
 
 def silence() -> bytes:
@@ -146,23 +112,7 @@ def _niceness_why(settings: SpeechSettings) -> str:
     )
 
 
-def _with_extra_args(settings: SpeechSettings, spec: ModelSpec) -> SpeechSettings:
-    given = spec.options.extra_args
-    for name in given:
-        if name not in EXTRA_ARGS:
-            raise EngineError(
-                f"model {spec.name!r}: options.extra_args.{name} is unknown to faster-whisper; it has "
-                f"{', '.join(EXTRA_ARGS)}"
-            )
-    try:
-        return msgspec.convert({**msgspec.structs.asdict(settings), **given}, SpeechSettings)
-    except msgspec.ValidationError as error:
-        raise EngineError(f"model {spec.name!r}: options.extra_args: {error}") from error
-
-
-AGAIN = "Remove it and fetch it again: moorage models verify, then moorage models pull"
-
-DIAGNOSES: tuple[tuple[str, str, str], ...] = (
+DIAGNOSES: embedded.Diagnoses = (
     (
         r"('[^'\n]*') has no (tokenizer\.json)",
         "the folder {0} has no {1}, without which tokens are no text",
@@ -172,7 +122,7 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         r"[Uu]nable to open file|is incomplete|is no tokenizer that can be read|invalid payload size|"
         r"Cannot load the vocabulary|parse_error|Failed to read|is corrupted",
         "a file of the model is missing, truncated or damaged",
-        AGAIN,
+        embedded.AGAIN,
     ),
     (
         r"[Uu]nsupported model binary version|binary version",
@@ -194,11 +144,7 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "there was not enough memory for the model",
         "Take a smaller model, or lower options.max_sequences",
     ),
-    (
-        r"another process listens on (\S+): ",
-        "the engine's socket is taken by another process",
-        "Stop the other process",
-    ),
+    embedded.SOCKET_TAKEN,
     (
         r"No module named '(faster_whisper|ctranslate2|av)'",
         "the libraries for speech are not installed ({0} is missing)",
@@ -210,9 +156,8 @@ DIAGNOSES: tuple[tuple[str, str, str], ...] = (
         "Install Moorage again with its extra speech on a system that their wheels are made for",
     ),
     (
-        r"moorage: (?!loading |loaded |stopped|listening)([^\n]+)",
+        embedded.LAST_WORDS,
         "{0}",
         "Correct what it names, or take another conversion of the model",
     ),
 )
-"""Pattern in the log, cause, fix; the first that is found counts, so the particular ones come first."""

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import FLOAT_BYTES, PROCESS_BYTES
+from moorage.core.memory import FLOAT_BYTES, MEMORY_SHARE, PROCESS_BYTES
 from moorage.core.text import human
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 
-MEMORY_SHARE = 0.9
-"""Of the machine's memory; the rest is the system's and ours."""
 STEP_SHARE = 0.25
 """Of the machine's memory for one step, where nobody asked for a context: other models live here too."""
 CONTEXT = 512
@@ -29,7 +27,7 @@ SCORES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderFit:
+class Fit:
     context: int
     batch_tokens: int
     max_calls: int
@@ -37,7 +35,7 @@ class EncoderFit:
     why: tuple[str, ...]
 
 
-def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> EncoderFit:
+def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
     """Raises EngineError for wishes that do not fit."""
     options = spec.options
     quantized = _quantized(spec, facts)
@@ -54,7 +52,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> EncoderFit:
             f"step), this machine has {human(machine.memory_bytes)}: lower options.max_model_len or "
             "options.batch_tokens"
         )
-    return EncoderFit(
+    return Fit(
         context=context,
         batch_tokens=batch_tokens,
         max_calls=calls,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import MemoryEstimate, estimate, kv_bytes_per_token
+from moorage.core.memory import MEMORY_SHARE, MemoryEstimate, estimate, kv_bytes_per_token
 from moorage.core.text import human
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
@@ -13,8 +13,6 @@ from moorage.wire.names import Task
 
 MIB = 1 << 20
 
-MEMORY_SHARE = 0.9
-"""Of the machine's memory; the rest is the system's and ours."""
 KV_SHARE = 0.25
 """Of what is left beside the weights: other models and the page cache live here too."""
 SLOTS = 4

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from moorage.config.model import EngineOptions, ModelSpec
 from moorage.core.facts import ModelFacts
+from moorage.core.memory import FLOAT_BYTES, MEMORY_SHARE
 from moorage.core.text import human
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 
 CALLS = 2
-MEMORY_SHARE = 0.9
-"""Of the machine's memory; the rest is the system's and ours."""
 PROCESS_BYTES = 256 * 1024 * 1024
 """Interpreter, CTranslate2, FFmpeg's libraries, the detector of speech."""
 CALL_BYTES = 64 * 1024 * 1024
@@ -18,12 +17,11 @@ CALL_BYTES = 64 * 1024 * 1024
 AUDIO_POSITIONS = 1500
 """Of a window after the encoder: half a minute, fifty a second."""
 BEAMS = 5
-FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    calls: int
+    max_calls: int
     threads: int
     why: tuple[str, ...]
 
@@ -42,7 +40,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
     reason = "options.max_sequences" if options.max_sequences else "one is decoded while another is encoded"
     half = "options.threads" if options.threads else "half the cores, so that two calls use them all"
     return Fit(
-        calls=calls,
+        max_calls=calls,
         threads=threads,
         why=(
             f"{calls} recordings at once: {reason}",

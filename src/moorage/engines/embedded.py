@@ -1,0 +1,124 @@
+"""What the adapters of embedded engines share: how our own hosts are launched, probed, read and diagnosed."""
+
+import json
+import re
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from moorage.config.model import ModelSpec
+from moorage.core.memory import MEMORY_SHARE
+from moorage.core.ports import Diagnosis, Launch, Probe, Support
+from moorage.core.text import human
+from moorage.errors import EngineError
+from moorage.wire import runtime
+from moorage.wire.control import Load, Machine
+from moorage.wire.names import Task
+from moorage.wire.runtime import RuntimeSettings
+
+RANK = 10
+"""Below engines made for the accelerator a machine has."""
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
+ENVIRONMENT_OF_ARRAYS = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    # What is computed in Python is small; the threads are the engine's.
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""For hosts that load numpy, tokenizers and ONNX Runtime."""
+PROBES: Mapping[Task, tuple[str, Mapping[str, object]]] = {
+    "generate": ("/v1/completions", {"prompt": "ready", "max_tokens": 1}),
+    "embed": ("/v1/embeddings", {"input": "ready"}),
+    "rerank": ("/rerank", {"query": "ready", "documents": ["ready"]}),
+    "classify": ("/pooling", {"input": "ready"}),
+}
+
+STEPS = "moorage_runtime_steps_total"
+CALLS_FINISHED = "moorage_runtime_calls_finished_total"
+
+Diagnoses = tuple[tuple[str, str, str], ...]
+"""Pattern in the log, cause, fix; the first that is found counts, so the particular ones come first."""
+AGAIN = "Remove it and fetch it again: moorage models verify, then moorage models pull"
+SOCKET_TAKEN = (
+    r"another process listens on (\S+): ",
+    "the engine's socket is taken by another process",
+    "Stop the other process",
+)
+LAST_WORDS = r"moorage: (?!loading |loaded |stopped|listening)([^\n]+)"
+"""What a host of ours said of its end."""
+
+S = TypeVar("S", bound=RuntimeSettings)
+
+
+def no_room(least_bytes: int, machine: Machine) -> Support | None:
+    """The refusal of a model that needs more memory than a machine has for it; None where there is room."""
+    most = machine.memory_bytes * MEMORY_SHARE
+    if least_bytes <= most:
+        return None
+    why = f"it needs at least {human(least_bytes)} of memory for this model, and may use {human(most)} of this machine"
+    return Support(ok=False, why=why)
+
+
+def with_extra_args(settings: S, spec: ModelSpec, known: Collection[str], engine: str) -> S:
+    """The settings with options.extra_args, of which the engine knows some. Raises EngineError."""
+    given: dict[str, Any] = dict(spec.options.extra_args)
+    for name in given:
+        if name not in known:
+            raise EngineError(
+                f"model {spec.name!r}: options.extra_args.{name} is unknown to {engine}; it has {', '.join(known)}"
+            )
+    try:
+        return msgspec.convert({**msgspec.structs.asdict(settings), **given}, type(settings))
+    except msgspec.ValidationError as error:
+        raise EngineError(f"model {spec.name!r}: options.extra_args: {error}") from error
+
+
+def launch(
+    host: str,
+    settings: RuntimeSettings,
+    *,
+    capacity: int,
+    max_model_len: int | None,
+    why: tuple[str, ...],
+    env: Mapping[str, str],
+) -> Launch:
+    """The start of `moorage.runtimes.HOST`, which reads its settings from a file beside its socket."""
+    path = f"{Path(settings.socket).parent}/{host}.json"
+    return Launch(
+        argv=(sys.executable, "-m", f"moorage.runtimes.{host}", path),
+        address=f"unix:{settings.socket}",
+        token=settings.token,
+        served_name=settings.served_name,
+        capacity=capacity,
+        max_model_len=max_model_len,
+        task=settings.task,
+        env={**ENVIRONMENT, **env},
+        files={path: runtime.encode(settings)},
+        why=why,
+    )
+
+
+def probe(launched: Launch) -> Probe:
+    """The least that a model of texts can be asked."""
+    path, fields = PROBES[launched.task]
+    return Probe("POST", path, json.dumps({"model": launched.served_name, **fields}).encode())
+
+
+def load(metrics: Mapping[str, float], *progress: str) -> Load:
+    """What a host of ours tells; its progress is the sum of the counters named."""
+    counted = [metrics[name] for name in progress if name in metrics]
+    return Load(
+        running=metrics.get("moorage_runtime_running"),
+        queued=metrics.get("moorage_runtime_queued"),
+        progress=sum(counted) if counted else None,
+    )
+
+
+def diagnosis(log: str, known: Diagnoses) -> Diagnosis | None:
+    for pattern, cause, fix in known:
+        if match := re.search(pattern, log):
+            return Diagnosis(cause.format(*match.groups()), fix)
+    return None
