@@ -1,6 +1,6 @@
 """What a call gives to be encoded: checked, prompted, in tokens, and no longer than the model reads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from moorage.errors import BadRequest
@@ -10,6 +10,9 @@ from moorage.wire.api.truncation import Truncation
 
 CHARS_MAX = 1 << 20
 """Of one text: more than any encoder reads, and a tenth of a second to take apart."""
+SLICE_CHARS = 1 << 16
+"""Texts are judged in slices of about so many characters: one that is too long is refused before the rest of a large
+call is taken apart and held."""
 QUERY = ("query", "search_query", "retrieval.query", "Retrieval-query")
 DOCUMENT = ("document", "passage", "search_document", "retrieval.passage", "Retrieval-document", "corpus")
 """Under which names models keep the prompts of what is asked and of what may answer it."""
@@ -76,13 +79,16 @@ async def encoded(
     profile = encoder.profile
     for text, place in zip(given, places, strict=True):
         _check(text, place, profile)
-    items = await encoder.encode(given, cut=cut)
-    for item, text, place in zip(items, given, places, strict=True):
-        if not item.ids:
-            raise BadRequest(f"{place}: the text has no tokens", param=place)
-        if len(item.ids) > profile.context:
-            what = "the two texts have" if isinstance(text, Pair) else "the text has"
-            raise too_long(place, f"{what} {len(item.ids)} tokens, the model reads {profile.context}; {how}")
+    items: list[Item] = []
+    for begin, end in _slices(given):
+        found = await encoder.encode(given[begin:end], cut=cut)
+        for item, text, place in zip(found, given[begin:end], places[begin:end], strict=True):
+            if not item.ids:
+                raise BadRequest(f"{place}: the text has no tokens", param=place)
+            if len(item.ids) > profile.context:
+                what = "the two texts have" if isinstance(text, Pair) else "the text has"
+                raise too_long(place, f"{what} {len(item.ids)} tokens, the model reads {profile.context}; {how}")
+        items += found
     return items
 
 
@@ -104,11 +110,29 @@ def check_tokens(tokens: Sequence[int], place: str, profile: Profile) -> None:
             raise BadRequest(f"{where}: the vocabulary has no token {token}; {known}", param=where)
 
 
+def _slices(given: Sequence[Text | Pair]) -> Iterator[tuple[int, int]]:
+    """The texts in order: [begin, end)."""
+    begin = size = 0
+    for index, text in enumerate(given):
+        if size >= SLICE_CHARS:
+            yield begin, index
+            begin, size = index, 0
+        size += _chars(text)
+    yield begin, len(given)
+
+
+def _chars(text: Text | Pair) -> int:
+    """A client's own tokens are there already."""
+    if isinstance(text, Pair):
+        return len(text.first) + len(text.second)
+    return len(text) if isinstance(text, str) else 0
+
+
 def _check(text: Text | Pair, place: str, profile: Profile) -> None:
     if isinstance(text, list):
         check_tokens(text, place, profile)
         return
-    chars = len(text.first) + len(text.second) if isinstance(text, Pair) else len(text)
+    chars = _chars(text)
     if chars > CHARS_MAX:
         raise BadRequest(
             f"{place}: the text has {chars} characters, at most {CHARS_MAX} are read; split it", param=place

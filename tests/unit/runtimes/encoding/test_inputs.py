@@ -1,10 +1,11 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from moorage.errors import BadRequest
 from moorage.runtimes.encoding import inputs
-from moorage.runtimes.encoding.port import Cut, Profile
+from moorage.runtimes.encoding.port import Cut, Item, Kind, Numbers, Pair, Profile, Text
 from moorage.wire.api.truncation import Truncation
 
 PROFILE = Profile(
@@ -66,3 +67,32 @@ def test_places_name_the_text() -> None:
     assert inputs.places("input", "a", 1) == ["input"]
     assert inputs.places("input", ["a"], 1) == ["input"]
     assert inputs.places("input", ["a", "b"], 2) == ["input[0]", "input[1]"]
+
+
+class Letters:
+    """An encoder whose tokens are the letters. It counts those it was given."""
+
+    profile = PROFILE
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    async def encode(self, texts: Sequence[Text | Pair], *, special: bool = True, cut: Cut | None = None) -> list[Item]:
+        strings = [text for text in texts if isinstance(text, str)]
+        self.read += sum(map(len, strings))
+        return [Item([1] * len(text)) for text in strings]
+
+    async def run(self, kind: Kind, items: Sequence[Item]) -> list[Numbers]:
+        raise NotImplementedError
+
+
+async def test_a_text_too_long_is_refused_before_the_rest_is_read() -> None:
+    """Six calls of ten megabytes took two gigabytes and 20 s before they were refused."""
+    letters = Letters()
+    many = ["x" * 5000] * 2000
+    with pytest.raises(BadRequest, match=r"input\[0\]: the text has 5000 tokens"):
+        await inputs.encoded(letters, many, inputs.places("input", many, len(many)), None)
+    assert letters.read < 2 * inputs.SLICE_CHARS
+    short = ["x" * (1 + index % 100) for index in range(3000)]
+    found = await inputs.encoded(letters, short, inputs.places("input", short, len(short)), None)
+    assert [len(item.ids) for item in found] == [len(text) for text in short]

@@ -4,6 +4,7 @@ import pytest
 from moorage.errors import BadRequest
 from moorage.runtimes.encoding.numbers import activated, by_type, check_dimensions, finished, unit
 from moorage.runtimes.encoding.port import Profile
+from moorage.wire.api.embed_v2 import EmbeddingType
 
 
 def profile(**changes: object) -> Profile:
@@ -51,5 +52,5 @@ def test_small_kinds_of_any_vector() -> None:
 
 def test_a_kind_asked_for_many_times_is_made_once() -> None:
     vectors = [np.ones(384, np.float32)] * 500
-    once = by_type(vectors, ["float", "base64"])
-    assert by_type(vectors, ["float", "base64"] * 100_000) == once
+    kinds: list[EmbeddingType] = ["float", "base64"]
+    assert by_type(vectors, kinds * 100_000) == by_type(vectors, kinds)
