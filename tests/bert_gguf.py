@@ -1,4 +1,4 @@
-"""A BERT folder (safetensors) as GGUF, laid out as llama.cpp reads it: to embed, or with a score at its end to rerank."""
+"""A BERT folder (safetensors) as GGUF, laid out as llama.cpp reads it: to embed, or with a score at its end."""
 
 import json
 from pathlib import Path
