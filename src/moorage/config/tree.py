@@ -249,7 +249,7 @@ class Config(Section):
 
     server: Server = Server()
     auth: Auth = Auth()
-    models: Annotated[Models, BeforeValidator(whole_section), Field(default_factory=lambda: Models())]
+    models: Annotated[Models, BeforeValidator(whole_section)] = Field(default_factory=lambda: Models())
     workers: Workers = Workers()
     logging: Logging = Logging()
     monitoring: Monitoring = Monitoring()
