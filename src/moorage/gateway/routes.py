@@ -53,7 +53,7 @@ class Routes:
                 Route("/load", guarded(self._load)),
                 *([Route("/metrics", guarded(self._metrics))] if self._measured else []),
                 *Pages(self._table).routes(),
-                Route("/api/v1/{rest:path}", self._forward, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+                Route("/api/v1/{rest:path}", self._forward),  # by any method: which are possible, the controller knows
             ],
             exception_handlers=ERROR_HANDLERS,
         )

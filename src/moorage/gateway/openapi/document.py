@@ -6,11 +6,12 @@ from typing import Any
 import moorage
 from moorage.gateway.call import Surface
 from moorage.gateway.openapi.examples import Models, examples
-from moorage.gateway.openapi.operations import INFERENCE, JSON, PLAIN, TAGS, ErrorReply, Operation, Parameter
+from moorage.gateway.openapi.operations import INFERENCE, JSON, PLAIN, TAGS, Operation, Parameter
 from moorage.gateway.openapi.responses import HEADERS, one_of, refusals, responses
 from moorage.gateway.openapi.schemas import components
 from moorage.gateway.surfaces.hot import HOT
 from moorage.wire.api.audio import FILE
+from moorage.wire.api.failure import ErrorReply
 
 Json = dict[str, Any]
 Schemas = Mapping[Any, Json]
@@ -88,7 +89,9 @@ def _add_files(named: dict[str, Json]) -> None:
             schema = named[kind.__name__]
             about = "The recording, in any format that FFmpeg reads."
             file = {"type": "string", "format": "binary", "description": about}
+            schema["properties"]["model"]["minLength"] = 1
             schema["properties"] = {FILE: file, **{name: _of_form(each) for name, each in schema["properties"].items()}}
+            schema["propertyNames"] = {"pattern": r"^[^\u0000-\u001f\u007f]*$"}
             schema["required"] = [FILE, *(name for name in schema.get("required", ()) if name != FILE)]
 
 

@@ -27,10 +27,10 @@ from moorage.wire.api import (
     status,
     tokens,
 )
-from moorage.wire.api.failure import ErrorReply
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+SUBTITLES = "text/vtt; charset=utf-8"
 EVENTS = "text/event-stream"
 
 Refusal = type[MoorageError]
@@ -76,8 +76,6 @@ class Operation:
     """Content type → any of these; none for a text."""
     events: tuple[type, ...] = ()
     """Of a stream."""
-    ends: str = "The last event is `data: [DONE]`."
-    """How a whole stream ends."""
     refusals: tuple[Refusal, ...] = ()
     not_ready: type | None = None
     """The body of status 503, where it is no error."""
@@ -127,8 +125,11 @@ _TEXT_REPLIES = (
     tokens.DetokenizeResponse,
 )
 
-_SPEECH_REPLIES: Mapping[str, tuple[type, ...]] = {JSON: (audio.TranscriptionReply, audio.VerboseReply), TEXT: ()}
-_SPEECH_ENDS = "The last event is a TextDone."
+_SPEECH_REPLIES: Mapping[str, tuple[type, ...]] = {
+    JSON: (audio.TranscriptionReply, audio.VerboseReply),
+    TEXT: (),
+    SUBTITLES: (),
+}
 
 INFERENCE: Mapping[str, Operation] = {
     "chat": Operation(
@@ -193,7 +194,6 @@ INFERENCE: Mapping[str, Operation] = {
         request=(audio.TranscriptionRequest,),
         replies=_SPEECH_REPLIES,
         events=(audio.TextDelta, audio.TextDone),
-        ends=_SPEECH_ENDS,
         refusals=SENT,
     ),
     "translations": Operation(
@@ -203,7 +203,6 @@ INFERENCE: Mapping[str, Operation] = {
         request=(audio.TranslationRequest,),
         replies=_SPEECH_REPLIES,
         events=(audio.TextDelta, audio.TextDone),
-        ends=_SPEECH_ENDS,
         refusals=SENT,
     ),
     "tokenize": Operation(
@@ -316,5 +315,3 @@ PLAIN: Mapping[tuple[str, str], Operation] = {
     ),
     ("get", "/redoc"): Operation("Server", "This document, to read", "Redoc.", replies={"text/html": ()}, keyless=True),
 }
-
-__all__ = ["EVENTS", "INFERENCE", "JSON", "PLAIN", "TAGS", "TEXT", "ErrorReply", "Operation", "Parameter", "Refusal"]

@@ -6,8 +6,11 @@ from typing import Any
 from moorage import errors
 from moorage.errors import MoorageError
 from moorage.gateway.openapi.operations import EVENTS, JSON, Operation, Refusal
+from moorage.wire.api.failure import ErrorReply
 
 Json = dict[str, Any]
+
+DONE = "[DONE]"
 Schema = Callable[[type], Json]
 """The schema of a type, as a reference."""
 
@@ -107,13 +110,22 @@ def one_of(kinds: Iterable[type], schema: Schema) -> Json:
 
 
 def _stream(operation: Operation, schema: Schema) -> Json:
+    """OpenAPI 3.2 has `itemSchema` for an event; in 3.1 it is the schema itself that readers take for it."""
     names = " or ".join(kind.__name__ for kind in operation.events)
-    text = (
-        f"Server-sent events; the `data` of each is a {names}. {operation.ends} A stream that breaks ends with an "
-        "event whose `data` is an ErrorReply."
-    )
-    # OpenAPI 3.2 has `itemSchema` for this; 3.1 has no word.
-    return {"schema": {"type": "string", "description": text}, "x-itemSchema": one_of(operation.events, schema)}
+    data: Json = {
+        "type": "string",
+        "contentMediaType": JSON,
+        "contentSchema": one_of((*operation.events, ErrorReply), schema),
+    }
+    return {
+        "schema": {
+            "type": "object",
+            "description": f"A server-sent event: its `data` is a {names}. A whole stream ends in `{DONE}`, one that "
+            "breaks in an ErrorReply.",
+            "properties": {"data": {"anyOf": [data, {"const": DONE}]}},
+            "required": ["data"],
+        }
+    }
 
 
 def _name(status: int) -> str:

@@ -17,6 +17,9 @@ PartKind = Literal["text", "refusal", "image_url", "input_audio", "file", "video
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
 class Part(Struct):
     """A piece of a message's content: `text` in a part of that type, `refusal` in one of that."""
 
@@ -51,7 +54,7 @@ class Message(Struct):
 
 
 class Function(Struct):
-    name: Annotated[str, Meta(min_length=1, max_length=128)]
+    name: Name
     description: str | None = None
     parameters: Json | None = None
     """A JSON schema of type `object`."""
@@ -64,7 +67,7 @@ class Tool(Struct):
 
 
 class FunctionName(Struct):
-    name: str
+    name: Name
 
 
 class FunctionChoice(Struct, tag_field="type", tag="function"):
