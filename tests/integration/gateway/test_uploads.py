@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moorage.gateway.bodies.multipart import FIELD_BYTES_MAX, PARTS_MAX
 from moorage.gateway.protocol import BODY_BYTES_PER_S
 from moorage.testing import FakeEngine
+from moorage.wire.multipart import FIELD_BYTES_MAX, PARTS_MAX
 from tests.integration.gateway.harness import Harness, key_row, target
 from tests.integration.gateway.recordings import FORM_TYPE, SPEECH, TRANSCRIPTIONS, form, part, speech, spooled
 from tests.integration.gateway.test_bad_http import said

@@ -5,15 +5,17 @@ from contextlib import aclosing
 from typing import cast
 
 from moorage.errors import BadRequest
-from moorage.gateway.bodies.multipart import FormReader
 from moorage.gateway.bodies.spool import Spool
 from moorage.gateway.call import Call, T
 from moorage.gateway.exchange import Exchange
 from moorage.http.upload import Upload
+from moorage.wire.multipart import FormReader
 from moorage.wire.table import ModelRow, TargetRow
 
 SETTING = "server.max_upload_size"
 
+_READ = ("model", "stream")
+"""Fields that decide where a call goes and how it is answered."""
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
@@ -23,13 +25,14 @@ class FormBody:
     def __init__(self, content_type: str, form: FormReader, spool: Spool) -> None:
         self._content_type = content_type
         self._form = form
+        self._fields = {field.name: field for field in form.fields}
         self._spool = spool
 
     @classmethod
     async def receive(cls, exchange: Exchange, limit_bytes: int, folder: str) -> "FormBody":
         """Raises BadRequest, UnsupportedType, TooLarge, NoRoom, ClientLeft."""
         content_types = [value.decode("latin-1") for name, value in exchange.headers if name == b"content-type"]
-        form, spool = FormReader(content_types), Spool(folder)
+        form, spool = FormReader(content_types, keep=_READ), Spool(folder)
         try:
             async with aclosing(exchange.pieces(limit_bytes, SETTING)) as pieces:
                 async for piece in pieces:
@@ -49,7 +52,7 @@ class FormBody:
         return self._form.names
 
     def read(self, name: str, kind: type[T], default: T) -> T:
-        field = self._form.fields.get(name)
+        field = self._fields.get(name)
         if field is None:
             return default
         try:
@@ -65,7 +68,7 @@ class FormBody:
         raise BadRequest(f"{name!r} is {text[:100]!r}; it may be true or false", param=name)
 
     def for_target(self, call: Call, model: ModelRow, target: TargetRow) -> Upload:
-        field = self._form.fields.get("model")
+        field = self._fields.get("model")
         name = (call.asked if target.echoes_model else target.served_name).encode()
         if field is None:
             part = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n'

@@ -5,28 +5,18 @@ The file has no name (mode 0600, gone with its descriptor), so that nothing is l
 
 import asyncio
 import errno
-import logging
-import re
 import tempfile
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
-
-from moorage.errors import BadRequest, NoRoom, TooLarge, UnsupportedType
+from moorage.errors import BadRequest, NoRoom, TooLarge
 from moorage.runtimes.host.asgi import ClientGone, Receive, Scope
 from moorage.wire.api.audio import FILE
+from moorage.wire.multipart import Field, FormReader
 
-PARTS_MAX = 1000
-FIELDS_BYTES_MAX = 1024 * 1024
-"""All fields together."""
 PIECE_BYTES = 256 * 1024
 """Written at once."""
 RETRY_AFTER_S = 10.0
-
-_PLAIN_ENCODINGS = (b"", b"7bit", b"8bit", b"binary")
 
 
 class Upload:
@@ -61,9 +51,12 @@ class Upload:
 
     async def receive(self, scope: Scope, receive: Receive) -> None:
         """Raises BadRequest, UnsupportedType, TooLarge, NoRoom, ClientGone."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        form = _Form(boundary_of(headers.get(b"content-type", b"")))
-        length = headers.get(b"content-length", b"")
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        held = bytearray()
+        form = FormReader(
+            [value.decode("latin-1") for name, value in headers if name == b"content-type"], on_file=held.extend
+        )
+        length = dict(headers).get(b"content-length", b"")
         self._check(int(length) if length.isdigit() else 0)
         size, more = 0, True
         try:
@@ -77,12 +70,14 @@ class Upload:
                 size += len(piece)
                 self._check(size)
                 form.feed(piece)
-                if len(form.held) >= PIECE_BYTES or not more:
-                    await asyncio.to_thread(self._file.write, form.taken())
+                if len(held) >= PIECE_BYTES or not more:
+                    await asyncio.to_thread(self._file.write, bytes(held))
+                    held.clear()
             await asyncio.to_thread(self._file.flush)
         except OSError as error:
             raise _no_room(error, self._folder) from error
-        self.fields = form.finished()
+        form.finish()
+        self.fields = [(field.name, _text(field)) for field in form.fields]
 
     def _check(self, size: int) -> None:
         if size > self._limit_bytes:
@@ -95,127 +90,8 @@ def _no_room(error: OSError, folder: str) -> NoRoom:
     return NoRoom(f"{what} (in {folder}); try again later, or free space there", retry_after_s=RETRY_AFTER_S)
 
 
-def boundary_of(content_type: bytes) -> bytes:
-    """Raises UnsupportedType for a body that is no form, BadRequest for one without a boundary."""
-    kind, options = parse_options_header(content_type)
-    if kind != b"multipart/form-data":
-        said = content_type[:100].decode("latin-1")
-        raise UnsupportedType(f"send the recording as multipart/form-data; the content-type is {said!r}")
-    boundary = options.get(b"boundary", b"")
-    if not boundary or len(boundary) > 256:
-        raise BadRequest("the content-type names no usable boundary of the form's parts")
-    return boundary
-
-
-@dataclass
-class _Part:
-    headers: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
-    name: str = ""
-    value: bytearray = field(default_factory=bytearray)
-
-
-class _Form:
-    """multipart/form-data (RFC 7578) without I/O: feed → finished."""
-
-    def __init__(self, boundary: bytes) -> None:
-        self.held = bytearray()
-        """Of the file, not taken yet."""
-        self._fields: list[tuple[str, str]] = []
-        self._part = _Part()
-        self._header = (bytearray(), bytearray())
-        self._parts = self._bytes = 0
-        self._has_file = self._complete = self._begun = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._part_begin,
-                "on_header_field": self._header_name,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_end,
-                "on_part_data": self._part_data,
-                "on_part_end": self._part_end,
-                "on_end": self._end,
-            },
-        )
-        # What clients send wrong is answered, not logged.
-        self._parser.logger = logging.getLogger(f"{__name__}.parser")
-        self._parser.logger.setLevel(logging.CRITICAL)
-
-    def feed(self, piece: bytes) -> None:
-        """Raises BadRequest, TooLarge."""
-        if not self._begun:
-            piece = piece.lstrip(b"\r\n")
-            self._begun = bool(piece)
-        try:
-            self._parser.write(piece)
-        except FormParserError as error:
-            raise BadRequest(f"the form is malformed: {error}") from error
-
-    def taken(self) -> bytes:
-        piece = bytes(self.held)
-        self.held.clear()
-        return piece
-
-    def finished(self) -> list[tuple[str, str]]:
-        """The fields, in order. Raises BadRequest for a form that is cut, or without a file."""
-        if not self._begun:
-            raise BadRequest(f"the request body is empty; send a form with the recording as {FILE!r}")
-        if not self._complete:
-            raise BadRequest("the form is cut: it ends before its closing boundary")
-        if not self._has_file:
-            raise BadRequest(f"{FILE} is required: the recording", param=FILE, code="missing_required_parameter")
-        return self._fields
-
-    def _part_begin(self) -> None:
-        self._part = _Part()
-        self._parts += 1
-        if self._parts > PARTS_MAX:
-            raise TooLarge(f"the form has more than {PARTS_MAX} parts")
-
-    def _header_name(self, data: bytes, begin: int, end: int) -> None:
-        self._header[0].extend(data[begin:end])
-
-    def _header_value(self, data: bytes, begin: int, end: int) -> None:
-        self._header[1].extend(data[begin:end])
-
-    def _header_end(self) -> None:
-        name, value = self._header
-        self._part.headers[bytes(name).lower()] = bytes(value)
-        self._header = (bytearray(), bytearray())
-
-    def _headers_end(self) -> None:
-        kind, options = parse_options_header(self._part.headers.get(b"content-disposition", b""))
-        if kind != b"form-data" or b"name" not in options:
-            raise BadRequest("a part of the form has no 'Content-Disposition: form-data; name=…'")
-        self._part.name = name = _decoded(options[b"name"], "the name of a part")
-        if self._part.headers.get(b"content-transfer-encoding", b"").strip().lower() not in _PLAIN_ENCODINGS:
-            raise BadRequest(f"{name}: send its bytes as they are, in no transfer encoding", param=name)
-        if name == FILE:
-            if self._has_file:
-                raise BadRequest(f"{FILE} comes twice in the form; send one recording a call", param=FILE)
-            self._has_file = True
-
-    def _part_data(self, data: bytes, begin: int, end: int) -> None:
-        if self._part.name == FILE:
-            self.held += data[begin:end]
-            return
-        self._bytes += end - begin
-        if self._bytes > FIELDS_BYTES_MAX:
-            raise TooLarge(f"the form's fields are larger than {FIELDS_BYTES_MAX} bytes together")
-        self._part.value += data[begin:end]
-
-    def _part_end(self) -> None:
-        part = self._part
-        if part.name != FILE:
-            self._fields.append((part.name, _decoded(bytes(part.value), part.name)))
-
-    def _end(self) -> None:
-        self._complete = True
-
-
-def _decoded(value: bytes, what: str) -> str:
+def _text(field: Field) -> str:
     try:
-        return value.decode()
+        return field.value.decode()
     except UnicodeDecodeError as error:
-        raise BadRequest(f"{re.sub(r'[^ -~]', '?', what[:100])} is not UTF-8") from error
+        raise BadRequest(f"{field.name[:100]!r} is not UTF-8", param=field.name[:100]) from error

@@ -3,7 +3,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moorage.errors import BadRequest, MoorageError, TooLarge, UnsupportedType
-from moorage.gateway.bodies.multipart import FIELD_BYTES_MAX, PARTS_MAX, FormReader, boundary_of
+from moorage.wire.multipart import FIELD_BYTES_MAX, PARTS_MAX, FormReader, boundary_of
 
 TYPE = "multipart/form-data; boundary=XX"
 DISPOSITION = b'Content-Disposition: form-data; name="%b"'
@@ -16,7 +16,7 @@ def form(*parts: bytes, end: bytes = b"--XX--\r\n") -> bytes:
 
 
 def read(body: bytes, pieces: int = 1 << 20, content_type: str = TYPE) -> FormReader:
-    reader = FormReader([content_type])
+    reader = FormReader([content_type], keep=("model", "stream"))
     for begin in range(0, len(body), pieces):
         reader.feed(body[begin : begin + pieces])
     reader.finish()
@@ -28,8 +28,9 @@ def read(body: bytes, pieces: int = 1 << 20, content_type: str = TYPE) -> FormRe
 @pytest.mark.parametrize("first", [True, False])
 def test_fields_are_found_where_they_lie_however_the_body_is_cut(pieces: int, model: bytes, first: bool) -> None:
     part = DISPOSITION % b"model" + b"\r\n\r\n" + model
-    body = form(part, FILE) if first else form(FILE, part)
-    field = read(body, pieces).fields["model"]
+    body = form(part, FILE) if first else b"\r\n" + form(FILE, part)
+    [field] = read(body, pieces).fields
+    assert field.name == "model"
     assert field.value == body[field.begin : field.end] == model
 
 
@@ -44,13 +45,13 @@ def test_whatever_the_recording_holds(content: bytes, cuts: list[int], model: by
     recording = b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + content
     model = model.replace(b"--XX", b"")
     body = form(recording, DISPOSITION % b"model" + b"\r\n\r\n" + model)
-    reader, at, turn = FormReader([TYPE]), 0, 0
+    reader, at, turn = FormReader([TYPE], keep=("model", "stream")), 0, 0
     while at < len(body):
         step = cuts[turn % len(cuts)]
         reader.feed(body[at : at + step])
         at, turn = at + step, turn + 1
     reader.finish()
-    assert body[reader.fields["model"].begin : reader.fields["model"].end] == model
+    assert [body[field.begin : field.end] for field in reader.fields] == [model]
     assert reader.names == {"file", "model"}
 
 
@@ -62,7 +63,7 @@ def test_no_bytes_bring_it_down(noise: bytes, at: int, pieces: int) -> None:
     """Noise anywhere in a form: it is read, or refused in our words."""
     good = form(MODEL, FILE, DISPOSITION % b"prompt" + b"\r\n\r\nahoy")
     body = good[:at] + noise + good[at:]
-    reader, problem = FormReader([TYPE]), None
+    reader, problem = FormReader([TYPE], keep=("model", "stream")), None
     try:
         for begin in range(0, len(body), pieces):
             reader.feed(body[begin : begin + pieces])
@@ -73,7 +74,7 @@ def test_no_bytes_bring_it_down(noise: bytes, at: int, pieces: int) -> None:
         assert 400 <= problem.status < 500
         assert problem.message
         return
-    for field in reader.fields.values():
+    for field in reader.fields:
         assert body[field.begin : field.end] == field.value
 
 
@@ -182,6 +183,28 @@ def test_bombs() -> None:
         read(form(*[DISPOSITION % b"keywords[]" + b"\r\n\r\na"] * (PARTS_MAX + 1)))
     with pytest.raises(TooLarge, match="'prompt' is larger"):
         read(form(DISPOSITION % b"prompt" + b"\r\n\r\n" + b"x" * (FIELD_BYTES_MAX + 1), FILE), 65536)
+    with pytest.raises(TooLarge, match="together"):
+        read(form(*[DISPOSITION % b"keywords[]" + b"\r\n\r\n" + b"x" * FIELD_BYTES_MAX] * 5, FILE), 65536)
+
+
+@pytest.mark.parametrize("pieces", [1, 5, 1 << 20])
+def test_all_fields_and_the_file(pieces: int) -> None:
+    """Without `keep` every field is there, those of lists as often as they came, and the file's bytes in one run."""
+    word = DISPOSITION % b"keywords[]" + b"\r\n\r\n"
+    recording = b"RIFF\r\n--X\r\n" * 3
+    body = form(word + b"one", FILE.replace(b"RIFF", recording), word + b"two", MODEL, word)
+    held = bytearray()
+    reader = FormReader([TYPE], on_file=held.extend)
+    for begin in range(0, len(body), pieces):
+        reader.feed(body[begin : begin + pieces])
+    reader.finish()
+    assert bytes(held) == recording
+    assert [(field.name, field.value) for field in reader.fields] == [
+        ("keywords[]", b"one"),
+        ("keywords[]", b"two"),
+        ("model", b"whisper"),
+        ("keywords[]", b""),
+    ]
 
 
 def test_what_clients_of_many_kinds_send() -> None:
@@ -194,5 +217,5 @@ def test_what_clients_of_many_kinds_send() -> None:
         DISPOSITION % b"timestamp_granularities[]" + b"\r\n\r\nsegment",
     )
     reader = read(form(*parts) + b"epilogue")
-    assert reader.fields["model"].value == b"whisper"
+    assert [(field.name, field.value) for field in reader.fields] == [("model", b"whisper")]
     assert reader.names == {"file", "model", "timestamp_granularities[]"}

@@ -1,26 +1,27 @@
 """multipart/form-data (RFC 7578) read as it comes: its fields, and where in the body they lie. Without I/O.
 
-Strict where two readers could understand one body differently, since an engine reads it after us: no preamble, no
-encodings of parts, no field of ours twice, names in UTF-8.
+One reader for the gateway, which needs little of a form, and for the runtime behind it, which needs all: what two
+readers understand differently is a hole. Strict for the same reason, since other engines read with their own: no
+preamble, no encodings of parts, no file but `file` and that once, names in UTF-8.
 """
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from moorage.errors import BadRequest, TooLarge, UnsupportedType
+from moorage.wire.api.audio import FILE
 
 PARTS_MAX = 1200
 """OpenAI's list fields take one part an entry."""
 FIELD_BYTES_MAX = 256 * 1024
 """Of a part that is no file."""
-FILE = "file"
-READ = ("model", "stream")
-"""Fields whose values are kept."""
+FIELDS_BYTES_MAX = 1024 * 1024
+"""Of all of them together."""
 
 _TYPE = re.compile(r"\s*([^;\s]+)\s*")
 _PARAMETER = re.compile(r';\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;"]+)\s*')
@@ -35,6 +36,7 @@ _SILENT = logging.Logger("form", logging.CRITICAL)  # noqa: LOG001 - nobody else
 class Field:
     """A part that is no file: its value, and where that lies in the body."""
 
+    name: str
     begin: int = 0
     value: bytes = b""
 
@@ -46,12 +48,23 @@ class Field:
 class FormReader:
     """Fed with a body from its first boundary on; knows it whole after `finish`."""
 
-    def __init__(self, content_types: Sequence[str]) -> None:
-        """`content_types` are the request's headers of that name. Raises UnsupportedType, BadRequest."""
+    def __init__(
+        self,
+        content_types: Sequence[str],
+        *,
+        keep: Collection[str] | None = None,
+        on_file: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`content_types` are the request's headers of that name, `keep` the fields whose values are wanted, of which
+        each may come once; without it all are. `on_file` is given the file's bytes. Raises UnsupportedType, BadRequest.
+        """
         self.boundary = boundary_of(content_types)
-        self.fields: dict[str, Field] = {}
-        """Those of READ that came."""
+        self.fields: list[Field] = []
+        """Those that are kept, in the order they came."""
         self.names: set[str] = set()
+        self._keep = keep
+        self._once = {FILE, *(keep or ())}
+        self._on_file = on_file
         self._fed = 0
         self._piece = b""
         self._parts = 0
@@ -59,8 +72,10 @@ class FormReader:
         self._value = bytearray()
         self._headers: dict[str, bytes] = {}
         self._name = ""
+        self._field: Field | None = None
         self._size = 0
-        self._complete = False
+        self._sizes = 0
+        self._begun = self._complete = False
         self._parser = MultipartParser(
             self.boundary.encode(),
             {
@@ -76,7 +91,11 @@ class FormReader:
         self._parser.logger = _SILENT
 
     def feed(self, piece: bytes) -> None:
-        """Raises BadRequest, TooLarge."""
+        """The empty line that some clients begin with is passed over. Raises BadRequest, TooLarge."""
+        if not self._begun:
+            begun = piece.lstrip(b"\r\n")
+            self._fed += len(piece) - len(begun)
+            self._begun, piece = bool(begun), begun
         self._piece = piece
         try:
             self._parser.write(piece)
@@ -87,12 +106,16 @@ class FormReader:
 
     def finish(self) -> None:
         """The body has ended. Raises BadRequest for one that is cut, or without a file."""
-        if not self._fed:
+        if not self._begun:
             raise BadRequest("the request body is empty; send a form with the recording as 'file'")
         if not self._complete:
             raise BadRequest("the form is cut: it ends before its closing boundary")
         if FILE not in self.names:
-            raise BadRequest("'file' is missing; send the recording as a file of that name", param=FILE)
+            raise BadRequest(
+                "'file' is missing; send the recording as a file of that name",
+                param=FILE,
+                code="missing_required_parameter",
+            )
 
     def _part_begin(self) -> None:
         self._parts += 1
@@ -124,11 +147,13 @@ class FormReader:
         self._name = name = options["name"]
         self._check_encoding(name)
         self._check_kind(name, options.get("filename"))
-        if name in self.names and name in (FILE, *READ):
+        if name in self.names and name in self._once:
             raise BadRequest(f"{name!r} comes twice in the form", param=name)
         self.names.add(name)
-        if name in READ:
-            self.fields[name] = Field()
+        self._field = None
+        if name != FILE and (self._keep is None or name in self._keep):
+            self._field = Field(name)
+            self.fields.append(self._field)
 
     def _text(self, header: str) -> str:
         try:
@@ -157,12 +182,17 @@ class FormReader:
 
     def _part_data(self, data: bytes, begin: int, end: int) -> None:
         if self._name == FILE:
+            if self._on_file is not None:
+                self._on_file(data[begin:end])
             return
         size = self._size
         self._size += end - begin
+        self._sizes += end - begin
         if self._size > FIELD_BYTES_MAX:
             raise TooLarge(f"{self._name[:100]!r} is larger than {FIELD_BYTES_MAX} bytes", param=self._name[:100])
-        field = self.fields.get(self._name)
+        if self._sizes > FIELDS_BYTES_MAX:
+            raise TooLarge(f"the form's fields are larger than {FIELDS_BYTES_MAX} bytes together")
+        field = self._field
         if field is None:
             return
         if size == 0:
