@@ -17,8 +17,14 @@ def served(chat_weights: Path) -> Iterator[Product]:
     config = {
         "server": {"processes": 2, "max_request_size": "1MB"},
         "models": [
-            {"name": "HuggingFaceTB/SmolLM2-135M-Instruct", "source": str(chat_weights), "aliases": ["smol"]},
-            {"name": "vectors", "source": str(chat_weights), "task": "embed"},
+            {
+                "name": "HuggingFaceTB/SmolLM2-135M-Instruct",
+                "source": str(chat_weights),
+                "aliases": ["smol"],
+                # With more, llama.cpp's threads wait for each other in every operation when the machine is busy.
+                "options": {"threads": 1},
+            },
+            {"name": "vectors", "source": str(chat_weights), "task": "embed", "options": {"threads": 1}},
         ],
     }
     try:
