@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+import routes
 
 from moorage import errors
 from moorage.cli.main import moorage
@@ -21,7 +22,13 @@ _NOTE = "<!-- Written by scripts/check_docs.py --write from {source}. Change tha
 
 def pages() -> dict[str, str]:
     """File name under docs/reference → content."""
-    return {"cli.md": cli(), "config.md": config(), "errors.md": error_page(), "metrics.md": metrics()}
+    return {
+        "cli.md": cli(),
+        "config.md": config(),
+        "errors.md": error_page(),
+        "metrics.md": metrics(),
+        "routes.md": routes.page(_NOTE.format(source="src/moorage/gateway/openapi and wire/api")),
+    }
 
 
 # Metrics

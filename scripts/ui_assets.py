@@ -1,6 +1,6 @@
 """Fetch the two API pages' programs from npm: `python scripts/ui_assets.py`, with npm on the PATH.
 
-They are kept in the package, compressed, since the pages must work without a network; docs/decisions/0011-api-pages.md
+They are kept in the package, compressed, since the pages must work without a network; docs/decisions/0012-api-pages.md
 says why these versions. ASSETS.json beside them names each file's origin and digest; a test holds the files against it.
 """
 
