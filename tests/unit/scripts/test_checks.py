@@ -29,7 +29,7 @@ def test_no_file_of_ours_is_too_long() -> None:
 def test_pages(tmp_path: Path) -> None:
     code, problems = check("check_docs.py", "--root", str(tmp_path))
     assert code == 1
-    stale = [f"docs/reference/{name}.md" for name in ("cli", "config", "errors", "metrics")]
+    stale = [f"docs/reference/{name}.md" for name in ("cli", "config", "errors", "metrics", "routes")]
     assert [line.split(":")[0] for line in problems] == stale
 
     (tmp_path / "README.md").write_text(GOOD)
@@ -40,6 +40,7 @@ def test_pages(tmp_path: Path) -> None:
         "| `port` ↻ | Port to listen on; 0 takes a free one. 0 to 65535. | `8000` | `MOORAGE_SERVER_PORT` |" in config
     )
     assert "## moorage serve" in (tmp_path / "docs" / "reference" / "cli.md").read_text()
+    assert "| `POST /v1/rerank` |" in (tmp_path / "docs" / "reference" / "routes.md").read_text()
     assert "| `model_not_found` | 404 |" in (tmp_path / "docs" / "reference" / "errors.md").read_text()
 
 
