@@ -9,18 +9,18 @@ from moorage.models.files.document import Document, entries
 from moorage.models.files.opening import listing
 
 MODULES = "modules.json"
-
-_SETTINGS = "config_sentence_transformers.json"
+SETTINGS = "config_sentence_transformers.json"
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
 _POOLINGS: dict[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
-_MODES: dict[str, Pooling] = {
+_MODES = {
     "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_sqrt_len_tokens": "other",
-    "pooling_mode_weightedmean_tokens": "other",
-    "pooling_mode_lasttoken": "last",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
 }
+"""The library's older spelling, in the order in which it joins several."""
 _OTHER: Pooling = "other"
 _MAX_MODULES = 32
 
@@ -40,7 +40,7 @@ class Sentence:
 
 def read(folder: Path, there: tuple[str, ...]) -> Sentence:
     """Raises ModelError: broken files, modules that are no text model."""
-    scores = Document.find(folder, _SETTINGS, there).text("model_type") == "CrossEncoder"
+    scores = Document.find(folder, SETTINGS, there).text("model_type") == "CrossEncoder"
     if MODULES not in there:
         return Sentence(transformer=folder, scores=scores, max_length=_max_length(folder, there))
     modules = [(kind_of(module), place_of(folder, module)) for module in entries(folder / MODULES)[:_MAX_MODULES]]
@@ -56,7 +56,7 @@ def read(folder: Path, there: tuple[str, ...]) -> Sentence:
         embeds=not scores,
         scores=scores,
         pooling=None if scores else _pooling(modules),
-        max_length=_max_length(transformer, there if transformer == folder else listing(transformer)),
+        max_length=_max_length(transformer, listing(transformer)),
     )
 
 
@@ -72,30 +72,28 @@ def place_of(folder: Path, module: Document) -> Path:
     return folder / path
 
 
+def modes(config: Document) -> tuple[str, ...]:
+    """The poolings of a module, in the library's newer words; several are joined. Its own default is mean."""
+    named = config.values.get("pooling_mode")
+    names = (named,) if isinstance(named, str) else config.texts("pooling_mode")
+    return names or tuple(name for key, name in _MODES.items() if config.flag(key)) or ("mean",)
+
+
+def text_settings(folder: Path, there: tuple[str, ...]) -> Document:
+    """How texts are cut and spelled: sentence_bert_config.json or its namesake, empty where there is neither."""
+    found = [name for name in there if name.startswith("sentence_") and name.endswith("_config.json")]
+    return Document.find(folder, found[0], there) if found else Document(folder, {})
+
+
 def _pooling(modules: list[tuple[str, Path]]) -> Pooling | None:
     for kind, place in modules:
         if kind == "SpladePooling":
             return _OTHER
         if kind == "Pooling":
-            return _mode(Document.find(place, "config.json", listing(place)))
+            names = modes(Document.find(place, "config.json", listing(place)))
+            return _POOLINGS.get(names[0], _OTHER) if len(names) == 1 else _OTHER
     return None
-
-
-def _mode(config: Document) -> Pooling:
-    """Of several at once, whose vectors are joined, `other`; the library's own default is mean."""
-    named = config.values.get("pooling_mode")
-    names = [named] if isinstance(named, str) else config.texts("pooling_mode")
-    modes: list[Pooling] = []
-    modes.extend(_POOLINGS.get(name, _OTHER) for name in names)
-    modes.extend(mode for key, mode in _MODES.items() if config.flag(key))
-    if not modes:
-        return "mean"
-    return modes[0] if len(modes) == 1 else _OTHER
 
 
 def _max_length(folder: Path, there: tuple[str, ...]) -> int | None:
-    """From sentence_bert_config.json, or its namesake for another family."""
-    for name in there:
-        if name.startswith("sentence_") and name.endswith("_config.json"):
-            return Document.read(folder / name).number("max_seq_length") or None
-    return None
+    return text_settings(folder, there).number("max_seq_length") or None

@@ -6,28 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from moorage.errors import ModelError
 from moorage.models.files import onnx, pretrained, sentence
 from moorage.models.files.document import Document, entries
-from moorage.models.files.opening import exactly, listing, opened
+from moorage.models.files.opening import listing
 from moorage.models.files.pretrained import Described
-from moorage.models.files.safetensors import Tensor, tensors
+from moorage.models.files.safetensors import tensors
 from moorage.runtimes.encoding.port import Activation
 from moorage.runtimes.onnx.pooling import ACTIVATIONS, POOLS, Dense, Module, Normalize
+from moorage.runtimes.onnx.weights import numbers
 
 TOKENIZER = "tokenizer.json"
-_MODES = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
-"""sentence-transformers' older spelling, in the order in which it joins several."""
 _SCORES: dict[str, Activation] = {"Sigmoid": "sigmoid", "Identity": "identity", "Softmax": "softmax"}
 _PROMPTS_MAX = 256
 
@@ -64,14 +53,14 @@ def read(path: Path) -> Folder:
     base = described.sentence.transformer
     _check_tokenizer(base, graph)
     config = described.config
-    settings = Document.find(root, "config_sentence_transformers.json", there)
+    settings = Document.find(root, sentence.SETTINGS, there)
     pools, modules = _modules(root) if sentence.MODULES in there and described.sentence.embeds else ((), ())
     normalized = not pools or any(isinstance(module, Normalize) for module in modules[-1:])
     return Folder(
         graph=graph or onnx.model_file(base),
         base=base,
         described=described,
-        lower=_lowers(base),
+        lower=sentence.text_settings(base, listing(base)).flag("do_lower_case"),
         pools=pools or ("mean",),
         modules=modules[:-1] if normalized else modules,
         normalized=normalized,
@@ -125,9 +114,7 @@ def _modules(root: Path) -> tuple[tuple[str, ...], tuple[Module, ...]]:
 
 
 def _pools(config: Document) -> tuple[str, ...]:
-    named = config.values.get("pooling_mode")
-    names = (named,) if isinstance(named, str) else config.texts("pooling_mode")
-    names = names or tuple(name for key, name in _MODES.items() if config.flag(key)) or ("mean",)
+    names = sentence.modes(config)
     for name in names:
         if name not in POOLS:
             raise ModelError(f"{str(config.path)!r} has the pooling {name!r}; served are {', '.join(POOLS)}")
@@ -147,37 +134,13 @@ def _dense(place: Path) -> Dense:
     found = tensors(place)
     if "linear.weight" not in found:
         raise ModelError(f"{str(place)!r} has no tensor 'linear.weight', which a Dense module needs")
-    weight = _array(found["linear.weight"])
-    bias = _array(found["linear.bias"]) if "linear.bias" in found else None
+    weight = numbers(found["linear.weight"])
+    bias = numbers(found["linear.bias"]) if "linear.bias" in found else None
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
         raise ModelError(
             f"{str(place)!r} has a layer of the shapes {weight.shape} and {bias is not None and bias.shape}"
         )
     return Dense(weight, bias, activation)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    """Raises ModelError for a type that is none of the usual three."""
-    with opened(tensor.file) as (file, _):
-        file.seek(tensor.offset)
-        content = exactly(file, tensor.length)
-    match tensor.dtype:
-        case "F32":
-            flat = np.frombuffer(content, "<f4")
-        case "F16":
-            flat = np.frombuffer(content, "<f2").astype(np.float32)
-        case "BF16":
-            flat = (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32)
-        case other:
-            raise ModelError(f"{str(tensor.file)!r} has a layer in {other}; served are F32, F16 and BF16")
-    return flat.reshape(tensor.shape)
-
-
-def _lowers(base: Path) -> bool:
-    for name in listing(base):
-        if name.startswith("sentence_") and name.endswith("_config.json"):
-            return Document.read(base / name).flag("do_lower_case")
-    return False
 
 
 def _prompts(settings: Document) -> dict[str, str]:

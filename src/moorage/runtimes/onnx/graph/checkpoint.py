@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moorage.errors import ModelError
-from moorage.models.files.opening import exactly, opened
 from moorage.models.files.safetensors import Tensor, tensors
 from moorage.runtimes.onnx.graph.nodes import BFLOAT16, FLOAT, FLOAT16, Nodes, Value
+from moorage.runtimes.onnx.weights import numbers
 
 _KINDS = {"F32": FLOAT, "F16": FLOAT16, "BF16": BFLOAT16}
 _FOLDER = "session.model_external_initializers_file_folder_path"
@@ -76,16 +76,11 @@ class Checkpoint:
 
     def read(self, name: str, *shape: int) -> NDArray[np.float32]:
         """A tensor's numbers, for those that are not used as they are. Raises ModelError."""
-        kind, tensor = self.kind(name), self._get(name)
+        tensor = self._get(name)
         if tensor.shape != shape:
             raise self._misshapen(name, tensor.shape, str(list(shape)))
-        with opened(tensor.file) as (file, _):
-            file.seek(tensor.offset)
-            content = exactly(file, tensor.length)
-        if kind == BFLOAT16:  # the upper half of a float32
-            wide = np.frombuffer(content, np.dtype("<u2")).astype(np.uint32) << np.uint32(16)
-            return wide.view(np.float32).reshape(shape)
-        return np.frombuffer(content, np.dtype("<f4" if kind == FLOAT else "<f2")).astype(np.float32).reshape(shape)
+        self.kind(name)
+        return numbers(tensor)
 
     def _lookup(self, name: str) -> Tensor | None:
         old = next((name.removesuffix(new) + old for new, old in _OLD_NAMES.items() if name.endswith(new)), name)

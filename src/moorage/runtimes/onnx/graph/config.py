@@ -1,25 +1,20 @@
 """Reading a checkpoint's config.json, value by value, each checked where it is used."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
-
-import msgspec
 
 from moorage.errors import ModelError
-from moorage.models.files.opening import whole
-
-_MAX_BYTES = 16 * 1024 * 1024
-"""Configurations with thousands of labels stay far below."""
+from moorage.models.files.document import Document
+from moorage.models.files.pretrained import CONFIG
 
 
 class Config:
     """The values of a config.json. Each reader takes the names a value may have and raises ModelError where none has
     a value of the right kind and there is no default."""
 
-    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
-        self._path = path
-        self._values = values
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._path = document.path
+        self._values = document.values
 
     def count(self, *names: str, default: int | None = None) -> int:
         """A whole number of at least 1."""
@@ -49,24 +44,14 @@ class Config:
 
     def texts(self, name: str, *allowed: str) -> tuple[str, ...]:
         """A list of texts, each of them one of `allowed` where that is given; empty where the file has none."""
-        value: object = self._values.get(name)
-        if value is None:
-            return ()
-        texts: list[str] = []
-        for item in cast(list[object], value) if isinstance(value, list) else [None]:
-            if not isinstance(item, str) or (allowed and item not in allowed):
-                raise self._wrong((name,), self._values[name], f"a list of {' and '.join(allowed) or 'texts'}")
-            texts.append(item)
-        return tuple(texts)
+        texts = self._document.texts(name)
+        if allowed and not set(texts) <= set(allowed):
+            raise self._wrong((name,), self._values[name], f"a list of {' and '.join(allowed)}")
+        return texts
 
     def part(self, name: str) -> "Config":
         """The object under a name; an empty one where the file has none."""
-        value = self._values.get(name)
-        if value is None:
-            value = {}
-        if not isinstance(value, dict):
-            raise self._wrong((name,), value, "an object")
-        return Config(self._path, cast(dict[str, Any], value))
+        return Config(self._document.child(name))
 
     def require(self, name: str, *allowed: object) -> None:
         """Raises ModelError where the file gives a value other than those that can be served; None is allowed."""
@@ -91,9 +76,4 @@ class Config:
 
 def read_config(folder: Path) -> Config:
     """Raises ModelError where there is no readable config.json with an object in it."""
-    path = folder / "config.json"
-    try:
-        values = msgspec.json.decode(whole(path, _MAX_BYTES), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{str(path)!r} cannot be read: {error}; get the file again") from error
-    return Config(path, values)
+    return Config(Document.read(folder / CONFIG))

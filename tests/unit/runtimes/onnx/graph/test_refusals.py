@@ -97,7 +97,7 @@ def test_configurations_of_others(tmp_path: Path, name: str, values: dict[str, o
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "cannot be read"), (b"[]", "cannot be read"), (b"{", "cannot be read"), (b"\xff", "cannot be read")],
+    [(b"", "is empty"), (b"[]", "must be a JSON object"), (b"{", "is not valid JSON"), (b"\xff", "is not UTF-8")],
 )
 def test_a_broken_config(tmp_path: Path, content: bytes, words: str) -> None:
     folder = copy("bert-sequence", tmp_path)
