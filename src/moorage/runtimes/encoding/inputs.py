@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from moorage.errors import BadRequest
+from moorage.errors import BadRequest, InternalError
 from moorage.runtimes.encoding.port import Cut, Encoder, Item, Pair, Profile, Text
 from moorage.wire.api.embeddings import TEXTS_MAX
 from moorage.wire.api.truncation import Truncation
@@ -75,7 +75,10 @@ def cut_of(request: Truncation, profile: Profile, *, pairs: bool = False) -> Cut
 async def encoded(
     encoder: Encoder, given: Sequence[Text | Pair], places: Sequence[str], cut: Cut | None, *, how: str = HOW_TO_CUT
 ) -> list[Item]:
-    """Texts in tokens; `places` names each in errors. Raises BadRequest for one that the model cannot read."""
+    """Texts in tokens; `places` names each in errors.
+
+    Raises BadRequest for one that the model cannot read, InternalError where its tokenizer is another model's.
+    """
     profile = encoder.profile
     for text, place in zip(given, places, strict=True):
         _check(text, place, profile)
@@ -88,6 +91,13 @@ async def encoded(
             if len(item.ids) > profile.context:
                 what = "the two texts have" if isinstance(text, Pair) else "the text has"
                 raise too_long(place, f"{what} {len(item.ids)} tokens, the model reads {profile.context}; {how}")
+            if (last := max(item.ids)) >= profile.vocabulary:
+                # It would fail in the model, and with it the texts of others in the same step.
+                raise InternalError(
+                    f"{place}: the tokenizer gives token {last}, the model knows {profile.vocabulary}; its files do "
+                    "not belong together, get the model again",
+                    code="wrong_tokenizer",
+                )
         items += found
     return items
 

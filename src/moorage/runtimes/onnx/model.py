@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moorage.errors import EngineError, ModelError
+from moorage.errors import EngineError, InternalError, ModelError
 from moorage.runtimes.encoding.port import Item, Kind, Numbers, Profile
 from moorage.runtimes.onnx import folder, graph
 from moorage.runtimes.onnx.folder import Folder
@@ -32,10 +32,20 @@ class Model:
         except ModelError as error:
             raise EngineError(error.message) from error
         self.tokenizer = Tokenizer(self._folder.base / folder.TOKENIZER, lower=self._folder.lower)
-        self.session = Session(source, threads=settings.threads, pad_token=self._folder.pad_token)
+        self.session = Session(source, threads=settings.threads, pad_token=self._pad_token)
         self.profile = self._profile(settings, longest)
         self.token_s = self._warm()
         """Seconds that a token takes."""
+
+    @property
+    def _vocabulary(self) -> int:
+        return self._folder.described.vocabulary or self.tokenizer.vocabulary
+
+    @property
+    def _pad_token(self) -> int:
+        """Any token will do where the files name none that there is: what stands there is masked."""
+        named = self._folder.pad_token
+        return named if named < self._vocabulary else 0
 
     def step(self, kind: Kind, items: Sequence[Item], stop: Stop) -> list[Numbers]:
         """One array an item. Raises InternalError, Stopped."""
@@ -77,7 +87,7 @@ class Model:
             task=task,
             kinds=frozenset(kinds),
             context=min(settings.context, longest or settings.context),
-            vocabulary=found.described.vocabulary or self.tokenizer.vocabulary,
+            vocabulary=self._vocabulary,
             specials=self.tokenizer.specials,
             pair_specials=self.tokenizer.pair_specials,
             shorter=found.shorter,
@@ -93,13 +103,20 @@ class Model:
         """Seconds a token takes; the first run also tells how wide the vectors are. Raises EngineError."""
         profile = self.profile
         length = min(64, profile.context)
-        items = [Item([min(1, profile.vocabulary - 1)] * length)] * max(1, WARM_TOKENS // length)
+        last = max(0, profile.vocabulary - 1)
+        items = [Item([*[min(1, last)] * (length - 1), last])] * max(1, WARM_TOKENS // length)
         kind = profile.first_kind
         rows: list[Numbers] = []
         taken: list[float] = []
         for _ in range(WARM_ROUNDS):
             before = time.monotonic()
-            rows = self.step(kind, items, Stop())
+            try:
+                rows = self.step(kind, items, Stop())
+            except InternalError as error:
+                raise EngineError(
+                    f"the model fails at a first text, whose last token is {last}: {error.message}; if that token is "
+                    "out of bounds, its files do not belong together: see vocab_size in config.json"
+                ) from error
             taken.append((time.monotonic() - before) / (length * len(items)))
         if not all(np.isfinite(row).all() for row in rows):
             raise EngineError("the model gives NaN in place of numbers: its weights are damaged; get its files again")

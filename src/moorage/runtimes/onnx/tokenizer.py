@@ -6,8 +6,12 @@ from pathlib import Path
 
 import tokenizers
 
-from moorage.errors import BadRequest, EngineError
+from moorage.errors import BadRequest, EngineError, InternalError, ModelError
+from moorage.models.files.opening import whole
 from moorage.runtimes.encoding.port import Cut, Item, Pair, Text
+
+BYTES_MAX = 256 * 1024 * 1024
+"""Of the file; those of a quarter million tokens have 17 MB."""
 
 
 class Tokenizer:
@@ -16,7 +20,9 @@ class Tokenizer:
     def __init__(self, path: Path, *, lower: bool = False) -> None:
         """Raises EngineError for a file that is broken or of another kind."""
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+            self._tokenizer = tokenizers.Tokenizer.from_buffer(whole(path, BYTES_MAX))
+        except ModelError as error:
+            raise EngineError(error.message) from error
         except Exception as error:  # the library raises nothing narrower
             raise EngineError(f"{str(path)!r} is no tokenizer that can be read: {error}; get the file again") from error
         # Both are ours: padding to a batch, and cutting only where a call allows it.
@@ -28,7 +34,7 @@ class Tokenizer:
         self.vocabulary = self._tokenizer.get_vocab_size()
 
     def items(self, texts: Sequence[Text | Pair], *, special: bool, cut: Cut | None) -> list[Item]:
-        """Raises BadRequest for a text that is no Unicode."""
+        """Raises BadRequest for a text that is no Unicode, InternalError for a tokenizer that fails."""
         strings = [text for text in texts if not isinstance(text, list)]
         whole = iter(self._encoded(strings, special=special))
         return [_tokens(text, cut) if isinstance(text, list) else self._item(text, next(whole), cut) for text in texts]
@@ -45,6 +51,8 @@ class Tokenizer:
             return self._tokenizer.encode_batch_fast(given, add_special_tokens=special)
         except (UnicodeEncodeError, TypeError) as error:
             raise BadRequest("a text has half of a surrogate pair, which is no Unicode") from error
+        except Exception as error:  # the library raises nothing narrower
+            raise InternalError(f"the model's tokenizer failed: {error}; get its tokenizer.json again") from error
 
     def _lowered(self, text: str | Pair) -> str | tuple[str, str]:
         if isinstance(text, str):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from moorage.engines.onnx import Onnx
@@ -117,6 +118,34 @@ def test_wrong_labels(minilm: Path, tmp_path: Path, make_encoder: Callable[..., 
     folder = folders.with_head(minilm, tmp_path / "m", 3, id2label={"0": "yes", "1": "no"})
     refuses(make_encoder(folder, task="classify"), "3 scores")
     refuses(make_encoder(folder, task="rerank"), "3 scores")
+
+
+def test_more_tokens_in_the_config_than_in_the_weights(
+    minilm: Path, tmp_path: Path, make_encoder: Callable[..., Runtime]
+) -> None:
+    """A token that is not there would fail the whole step, other callers' texts too."""
+    config = json.loads((minilm / "config.json").read_bytes()) | {"vocab_size": 30523}
+    refuses(make_encoder(folders.changed(minilm, tmp_path / "m", config_json=config)), "vocab_size")
+
+
+def test_another_models_tokenizer(minilm: Path, tmp_path: Path, make_encoder: Callable[..., Runtime]) -> None:
+    tokenizer = json.loads((minilm / "tokenizer.json").read_bytes())
+    tokenizer["model"]["vocab"]["boat"] = 40_000
+    runtime = make_encoder(folders.changed(minilm, tmp_path / "m", tokenizer_json=tokenizer)).start().ready()
+    answer = runtime.post(EMBED, {"input": ["a harbour", "a boat"]})
+    assert (answer.status, answer.error["code"]) == (500, "wrong_tokenizer")
+    assert "input[1]: the tokenizer gives token 40000" in answer.error["message"]
+    assert embeddings(runtime, "a harbour").shape == (1, 384)
+
+
+@pytest.mark.parametrize("token", [10**12, 30522, -5])
+def test_a_token_for_padding_that_is_none(
+    minilm: Path, tmp_path: Path, make_encoder: Callable[..., Runtime], encoder: Runtime, token: int
+) -> None:
+    config = json.loads((minilm / "config.json").read_bytes()) | {"pad_token_id": token}
+    runtime = make_encoder(folders.changed(minilm, tmp_path / "m", config_json=config)).start().ready()
+    texts = ["a boat", "a boat in a harbour"]
+    assert np.allclose(embeddings(runtime, texts), embeddings(encoder, texts), atol=1e-5)
 
 
 def refuses(runtime: Runtime, words: str) -> None:

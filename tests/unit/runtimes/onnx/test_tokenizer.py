@@ -1,10 +1,11 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moorage.errors import BadRequest, EngineError
+from moorage.errors import BadRequest, EngineError, InternalError
 from moorage.runtimes.encoding.port import Cut, Item, Pair, Text
 from moorage.runtimes.onnx.tokenizer import Tokenizer
 
@@ -134,3 +135,26 @@ def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
         Tokenizer(path)
     with pytest.raises(EngineError):
         Tokenizer(tmp_path / "none")
+
+
+def test_files_that_would_never_end(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    os.mkfifo(path)
+    with pytest.raises(EngineError, match="not a regular file"):
+        Tokenizer(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(EngineError, match="not a regular file"):
+        Tokenizer(path)
+
+
+def test_a_tokenizer_that_fails_at_a_text(tmp_path: Path) -> None:
+    """It names a token for unknown words that it does not have."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text(
+        json.dumps({"version": "1.0", "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "[UNK]"}})
+    )
+    tokenizer = Tokenizer(path)
+    assert list(one(tokenizer, "a").ids) == [0]
+    with pytest.raises(InternalError, match=r"get its tokenizer\.json again"):
+        one(tokenizer, "b")
