@@ -27,7 +27,7 @@ from moorage.errors import ModelError
 from moorage.models.disk import OnProgress, in_thread, sha256_of
 from moorage.models.hubs.huggingface import home
 from moorage.models.hubs.repository import is_commit
-from moorage.models.hubs.selection import FORMATS, Choice, choose, indexes
+from moorage.models.hubs.selection import FORMATS, Choice, ShardIndex, choose, indexes
 from moorage.models.manifest import checksum, is_hidden
 from moorage.models.source import HubSource
 
@@ -55,10 +55,6 @@ class Cached:
     @property
     def path(self) -> Path:
         return self.folder / self.choice.opens
-
-
-class _ShardIndex(msgspec.Struct):
-    weight_map: dict[str, str]
 
 
 class _Tree(msgspec.Struct):
@@ -173,7 +169,7 @@ def _listed(snapshot: Path) -> list[str] | None:
     try:
         noted = (snapshot.parents[1] / "trees" / f"{snapshot.name}.json").read_bytes()
         return list(msgspec.json.decode(noted, type=_Tree).files)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -190,8 +186,8 @@ def _files(folder: Path) -> list[str]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        return sorted(set(msgspec.json.decode(index.read_bytes(), type=_ShardIndex).weight_map.values()))
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(index.read_bytes(), type=ShardIndex).shards
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read {str(index)!r}: {error}") from error
 
 
@@ -207,7 +203,7 @@ def _lacking(folder: Path, choice: Choice) -> bool:
         return False
     try:
         modules = msgspec.json.decode((folder / top / "modules.json").read_bytes(), type=list[_Module])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return True
     # Normalize has no file of its own, and git keeps no empty folders.
     configured = (module.path for module in modules if module.path and not module.type.endswith("Normalize"))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from msgspec import Struct
 
 from moorage.core.text import human
 from moorage.errors import ModelError
@@ -22,7 +21,7 @@ from moorage.models.hubs.huggingface import HuggingFace
 from moorage.models.hubs.modelscope import ModelScope
 from moorage.models.hubs.reading import Reader
 from moorage.models.hubs.repository import Hub, NotThere, RepoFile, Repository, sound
-from moorage.models.hubs.selection import Choice, choose, indexes
+from moorage.models.hubs.selection import Choice, ShardIndex, choose, indexes
 from moorage.models.hubs.stage import Stage, git_blob
 from moorage.models.local import mismatch
 from moorage.models.source import HubName, HubSource
@@ -34,10 +33,6 @@ AT_ONCE = 4
 log = logging.getLogger(__name__)
 
 HUBS: Mapping[HubName, Callable[[Mapping[str, str]], Hub]] = {"hf": HuggingFace, "ms": ModelScope}
-
-
-class _ShardIndex(Struct):
-    weight_map: dict[str, str]
 
 
 async def fetch_hub(
@@ -116,8 +111,7 @@ class _Fetch:
         return Repository(name=found.name, revision=found.revision, files=files), choice
 
     async def _shards(self, repository: Repository, index: str) -> Sequence[str]:
-        listed = await self._reader.json(self._hub.address(repository, index), _ShardIndex)
-        return sorted(set(listed.weight_map.values()))
+        return (await self._reader.json(self._hub.address(repository, index), ShardIndex)).shards
 
     async def _nearest(self) -> str:
         """The repositories that were perhaps meant, as the end of a sentence."""

@@ -23,6 +23,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from msgspec import Struct
+
 from moorage.errors import ModelError
 from moorage.models.hubs import gguf_files
 from moorage.models.hubs.gguf_files import Variant
@@ -57,6 +59,16 @@ class Choice:
     opens: str = ""
     """The file or folder that is handed out; empty for the whole."""
     why: str
+
+
+class ShardIndex(Struct):
+    """A list of shards, as far as it is read."""
+
+    weight_map: dict[str, str]
+
+    @property
+    def shards(self) -> list[str]:
+        return sorted(set(self.weight_map.values()))
 
 
 def indexes(paths: Iterable[str]) -> list[str]:

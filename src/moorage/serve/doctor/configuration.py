@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from moorage.core.memory import estimate
+from moorage.core.memory import MEMORY_SHARE, estimate
 from moorage.core.ports import LaunchOrder
 from moorage.core.text import human
 from moorage.errors import MoorageError
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from moorage.models.store import Entry
     from moorage.wire.control import Machine
 
-MEMORY_SHARE = 0.9
-"""Of the machine's memory that models may take, as engines count."""
 CONTEXT_TOKENS = 2048
 STEP_TOKENS = 256
 
