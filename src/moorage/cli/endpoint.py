@@ -52,7 +52,7 @@ class Endpoint:
             answer = await reply.read()
         try:
             return msgspec.json.decode(answer, type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UpstreamBroken(f"what {self.url}{path} answered is not understood: {error}") from None
 
     async def chat_models(self, client: "Client") -> list[str]:

@@ -48,7 +48,7 @@ def message_of(content: bytes) -> str:
     """What an error body says; empty where it says nothing we can read."""
     try:
         parsed = _error(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
     if isinstance(parsed.error, _EngineError.Inner):
         return parsed.error.message
@@ -58,7 +58,7 @@ def message_of(content: bytes) -> str:
 def _origin(content: bytes) -> tuple[str | None, str | None]:
     try:
         inner = _error(content).error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None, None
     if not isinstance(inner, _EngineError.Inner):
         return None, None

@@ -145,5 +145,5 @@ def _check_size(size: int) -> None:
 def _chunk(data: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamBroken("the engine sent an event that is not a JSON object") from error

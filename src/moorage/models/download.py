@@ -39,7 +39,7 @@ def state_path(part: Path) -> Path:
 def read_state(part: Path) -> PartState | None:
     try:
         return msgspec.json.decode(state_path(part).read_bytes(), type=PartState)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

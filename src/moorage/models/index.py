@@ -86,7 +86,7 @@ async def download_wheel(source: PackageSource, folder: Path, timeout_s: float =
 def _read(report: Path, source: PackageSource) -> WheelLink:
     try:
         found = msgspec.json.decode(report.read_bytes(), type=_Report).install[0].download_info
-    except (OSError, IndexError, msgspec.DecodeError) as error:
+    except (OSError, IndexError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read what pip says about {source.requirement}: {error}") from error
     return WheelLink(found.url, found.archive_info.hashes.get("sha256"))
 

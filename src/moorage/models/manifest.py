@@ -106,7 +106,7 @@ def read(folder: Path) -> Manifest | None:
     """The folder's manifest; None where there is none, or none that can be read."""
     try:
         found = msgspec.json.decode((folder / NAME).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     paths = [file.path for file in found.files] + ([found.opens] if found.opens else [])
     sound = found.file == os.path.basename(found.file) and all(is_inside(path) for path in paths)

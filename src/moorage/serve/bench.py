@@ -260,7 +260,7 @@ async def _read_stream(reply: "Reply", sample: Sample, began: float) -> None:
 def _chunk(data: bytes) -> Chunk:
     try:
         chunk = _decode(data)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamBroken(f"the server sent what is no answer: {error}") from error
     if chunk.error:
         raise UpstreamBroken(f"the stream ended in an error: {said(data)}")

@@ -96,7 +96,7 @@ class Agent:
         body = await self._call("/internal/v1/workers", msgspec.json.encode(self._hello))
         try:
             welcome = msgspec.json.decode(body, type=Welcome)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamBroken(f"{self._settings.controller} answered hello with something else: {error}") from error
         log.debug("controller met", controller=self._settings.controller, worker=self._settings.id)
         return welcome
@@ -116,7 +116,7 @@ class Agent:
     def _take(self, line: bytes, last: Orders | None) -> Orders:
         try:
             orders = msgspec.json.decode(line, type=Orders)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamBroken(f"orders that cannot be read: {error}") from error
         self.connected = True
         self._retry_s = RETRY_FIRST_S

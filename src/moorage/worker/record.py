@@ -45,7 +45,7 @@ def read_record(directory: Path) -> Record | None:
     """None where there is none that this version understands."""
     try:
         return msgspec.json.decode((directory / _NAME).read_bytes(), type=Record)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

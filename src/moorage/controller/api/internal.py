@@ -65,7 +65,7 @@ class Internal:
 async def read(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await request.body(), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"not a {kind.__name__}: {error}") from error
 
 

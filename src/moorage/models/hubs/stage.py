@@ -37,7 +37,7 @@ class Stage:
         self._lock = threading.Lock()
         try:
             self._journal = msgspec.json.decode(self._journal_path.read_bytes(), type=Journal)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             self._journal = Journal(source=source)
 
     def begin(self, revision: str, total: int | None, final: Path, known: Manifest | None) -> None:
