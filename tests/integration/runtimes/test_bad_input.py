@@ -18,6 +18,7 @@ pytestmark = pytest.mark.engine
 
 CHAT, COMPLETE, TOKENIZE, DETOKENIZE = "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"
 USER = {"role": "user", "content": "x"}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 GOOD: dict[str, tuple[type[Struct], dict[str, Any]]] = {
     CHAT: (ChatRequest, {"model": "m", "messages": [USER], "max_tokens": 1}),
     COMPLETE: (CompletionRequest, {"model": "m", "prompt": "x", "max_tokens": 1}),
@@ -90,6 +91,10 @@ RANGES: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, {"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
     (CHAT, {"top_logprobs": 2}, "top_logprobs"),
     (CHAT, {"presence_penalty": 3}, "presence_penalty"),
+    (CHAT, {"repeat_penalty": 5e-324}, "repeat_penalty"),
+    (COMPLETE, {"repetition_penalty": 0}, "repetition_penalty"),
+    (CHAT, {"messages": [USER, {"role": "assistant", "tool_calls": [CALL]}]}, "messages[1].tool_calls"),
+    (CHAT, {"tool_choice": {"type": "function", "function": {"name": ""}}}, "tool_choice.function.name"),
     (CHAT, {"frequency_penalty": -3}, "frequency_penalty"),
     (CHAT, {"stop": ["x"] * 17}, "stop"),
     (CHAT, {"stop": [""]}, "stop[0]"),

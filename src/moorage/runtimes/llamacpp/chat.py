@@ -84,7 +84,10 @@ class Chat:
         return [_whole(choices[index]) for index in sorted(choices)]
 
     def _check(self) -> None:
-        request = self._request
+        request, last = self._request, self._request.messages[-1]
+        if last.role == "assistant" and last.tool_calls:
+            param = f"messages[{len(request.messages) - 1}].tool_calls"
+            raise BadRequest(f"{param}: what the tools answered must follow, in messages of role 'tool'", param=param)
         if request.top_logprobs and not request.logprobs:
             raise BadRequest("top_logprobs needs logprobs: true", param="top_logprobs")
         if request.response_format is not None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from moorage.wire.api.fields import Bias, Choices, Penalty, Seed, Share, Stop
+from moorage.wire.api.fields import Bias, Choices, Penalty, Repetition, Seed, Share, Stop
 
 
 class StreamOptions(Struct):
@@ -35,9 +35,9 @@ class Sampling(Struct, kw_only=True):
     """Sample among so many of the likeliest tokens; -1 and 0 among all."""
     min_p: Share | None = None
     """Sample among tokens at least so likely as this share of the likeliest one's probability."""
-    repetition_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
+    repetition_penalty: Repetition | None = None
     """Above 1: tokens that came before become less likely."""
-    repeat_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
+    repeat_penalty: Repetition | None = None
     """llama.cpp's name for `repetition_penalty`, which wins."""
     ignore_eos: bool | None = None
     """Go on beyond the end that the model sees, up to the bound."""
