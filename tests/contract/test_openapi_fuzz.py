@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -26,6 +27,8 @@ from schemathesis.transport.serialization import Binary
 
 from moorage.config.defaults import default_models
 from moorage.gateway.openapi.document import document
+from moorage.gateway.openapi.operations import INFERENCE, PLAIN, Operation
+from moorage.gateway.surfaces.hot import HOT
 from moorage.wire.names import Task
 from tests.e2e.product import Product
 
@@ -49,6 +52,7 @@ CONFIG = cast("Any", Config).from_dict(
             "with-security-parameters": False,
         },
         "phases": {"coverage": {"enabled": LONG}},
+        "checks": {"negative_data_rejection": {"expected-statuses": ["4xx", "5xx"]}},
     }
 )
 schema = schemathesis.openapi.from_dict(deepcopy(DOCUMENT), config=CONFIG)
@@ -125,6 +129,26 @@ def refusals_say_why(_: CheckContext, response: Response, case: Case[Any]) -> No
         assert error["param"] or error["code"] != "invalid_request", error
 
 
+def nothing_undeclared(_: CheckContext, response: Response, case: Case[Any]) -> None:
+    """A reply is one of the declared types, without a field that the document does not tell of."""
+    kinds = declared(case.method.lower(), case.path).replies.get("application/json", ())
+    if response.status_code == 200 and kinds and "application/json" in response.headers.get("content-type", ()):
+        body = response.json()
+        assert any(again(kind, response.content) == body for kind in kinds), body
+
+
+def declared(method: str, path: str) -> Operation:
+    return INFERENCE[HOT[path].name] if path in HOT else PLAIN[method, path]
+
+
+def again(kind: type, content: bytes) -> Any:
+    """The reply read as that type and written again, which drops what is not declared."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(msgspec.json.decode(content, type=kind)))
+    except msgspec.ValidationError:
+        return None
+
+
 of_each_route = cast("Callable[[Any], Any]", cast("Any", schema).parametrize())
 
 
@@ -136,7 +160,7 @@ def test_replies(case: Case[Any], server: Product, recording: bytes) -> None:
     answered[f"{case.method.upper()} {case.path}", response.status_code] += 1
     cast("Any", case).validate_response(
         response,
-        additional_checks=[no_fault, refusals_say_why],
+        additional_checks=[no_fault, refusals_say_why, nothing_undeclared],
         # Which of the fields go together, and how far a model reads, is told in words.
         excluded_checks=[cast("Any", basic).not_a_server_error, cast("Any", checks).positive_data_acceptance],
         headers=AUTHORISED,
