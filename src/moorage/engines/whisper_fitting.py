@@ -37,7 +37,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
             f"model {spec.name!r} would need {human(need)} of memory for {calls} recordings at once, this machine has "
             f"{human(machine.memory_bytes)}: lower options.max_sequences, or take a smaller model"
         )
-    reason = "options.max_sequences" if options.max_sequences else "one is decoded while another is encoded"
+    reason = "options.max_sequences" if options.max_sequences else "a short one need not wait for a long one"
     half = "options.threads" if options.threads else "half the cores, so that two calls use them all"
     return Fit(
         max_calls=calls,

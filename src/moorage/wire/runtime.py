@@ -1,9 +1,9 @@
 """What an engine adapter tells a runtime of ours at its start: a JSON file only the owner can read."""
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from moorage.wire.names import Task
 
@@ -69,13 +69,17 @@ class SpeechSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_
     """Number format of the computation, in CTranslate2's words."""
     spool_dir: str
     """Where uploads are kept while they are worked on."""
-    beam_size: int = 5
+    beam_size: Annotated[int, Meta(ge=1, le=32)] = 5
     """Ways to go on that are followed at once while a window is decoded."""
-    niceness: int = 10
-    """Of the threads that work, 0 to 19: how far they make way for other engines on the machine."""
-    max_upload_bytes: int = 2 << 30
+    niceness: Annotated[int, Meta(ge=0, le=19)] = 10
+    """Of the threads that work, 0 to 19: how far they make way for other engines on the machine.
+
+    Measured on two cores beside a chat stream of 100 tokens/s on both: at 0 it fell to 3, at 5 to 72, at 10 to 85; the
+    recordings went on at 30, 5.6 and 2.8 times their own pace.
+    """
+    max_upload_bytes: Annotated[int, Meta(ge=1)] = 2 << 30
     """Of a whole form."""
-    max_audio_s: float = 4 * 3600.0
+    max_audio_s: Annotated[float, Meta(gt=0)] = 4 * 3600.0
     """Of a recording."""
 
 

@@ -98,6 +98,7 @@ def test_one_core_is_enough() -> None:
         (order(task="embed"), "set its task to transcribe"),
         (order(extra_args={"beams": 3}), "options.extra_args.beams"),
         (order(extra_args={"beam_size": "many"}), "beam_size"),
+        (order(extra_args={"niceness": -5}), "niceness"),
         (order(LARGE, memory_gib=3, max_sequences=20), "options.max_sequences"),
     ],
 )

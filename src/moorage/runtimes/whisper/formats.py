@@ -8,12 +8,11 @@ from moorage.runtimes.whisper.library import Task
 from moorage.runtimes.whisper.transcriber import Heard
 from moorage.wire.api.audio import DurationUsage, Format, Granularity, Segment, TranscriptionReply, VerboseReply
 
-TEXT = b"text/plain; charset=utf-8"
 TYPES: dict[Format, bytes] = {
     "json": b"application/json",
     "verbose_json": b"application/json",
-    "text": TEXT,
-    "srt": TEXT,
+    "text": b"text/plain; charset=utf-8",
+    "srt": b"application/x-subrip; charset=utf-8",
     "vtt": b"text/vtt; charset=utf-8",
 }
 
