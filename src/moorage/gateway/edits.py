@@ -41,7 +41,7 @@ def for_target(asked: Fields, call: Call, model: ModelRow, target: TargetRow) ->
     fields: Fields = {name: raw for name, raw in asked.items() if name not in PRIVATE_FIELDS}
     if not target.echoes_model:
         fields["model"] = body.value(target.served_name)
-    elif "model" not in fields:
+    elif not body.read(fields, "model", str, ""):
         fields["model"] = body.value(call.asked)
     if folds(call, target):
         fields["stream"] = body.value(True)

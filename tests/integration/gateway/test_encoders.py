@@ -53,6 +53,16 @@ async def test_every_route_reaches_the_same_path(
         assert call.json == {"model": "org/model-alias" if echoes else "served", **body}
 
 
+@pytest.mark.parametrize("given", [{}, {"model": None}, {"model": ""}])
+async def test_a_model_that_is_not_named_is_named_to_the_engine(short_tmp: Path, given: dict[str, Any]) -> None:
+    async with FakeEngine(model="org/model") as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine, echoes_model=True), models=[model("embed")])
+        async with gateway.http.post("/v1/embeddings", json={**given, "input": "a"}) as reply:
+            assert reply.status == 200
+        (call,) = engine.record.calls
+        assert call.json == {"model": "org/model", "input": "a"}
+
+
 async def test_replies_keep_their_shapes(short_tmp: Path) -> None:
     async with FakeEngine() as engine, Harness(short_tmp) as gateway:
         await gateway.publish(target(engine), models=[model("embed")])
