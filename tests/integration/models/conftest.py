@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from moorage.models.store import ModelStore
 from tests.integration.models.fileserver import FileServer, serving
 from tests.integration.models.hubserver import HubServer, serving_hub
+from tests.integration.models.repositories import ENCODER, GGUFS, QUICK
 
 _HUB_SETTINGS = (
     "HF_ENDPOINT",
@@ -41,9 +43,17 @@ def no_hub_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.M
 
 
 @pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """An empty one, that does not wait long."""
+    return ModelStore(tmp_path / "cache", patience=QUICK)
+
+
+@pytest.fixture
 async def hub(no_hub_settings: pytest.MonkeyPatch) -> AsyncGenerator[HubServer]:
-    """Both hubs, at the addresses the environment names."""
+    """Both hubs, at the addresses the environment names, with two repositories."""
     async with serving_hub() as hub:
+        hub.add("Org/Tiny-GGUF", GGUFS)
+        hub.add("Org/encoder", ENCODER)
         no_hub_settings.setenv("HF_ENDPOINT", hub.url)
         no_hub_settings.setenv("MODELSCOPE_DOMAIN", hub.url)
         yield hub

@@ -15,20 +15,11 @@ from moorage.models.hubs.caches import is_half
 from moorage.models.manifest import folder_checksum
 from moorage.models.store import ModelStore
 from tests.integration.models.hubserver import HubServer, commit_of
-from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS, QUICK
+from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS
+
+pytestmark = pytest.mark.usefixtures("hub")
 
 PIN = folder_checksum({name: hashlib.sha256(ENCODER[name]).hexdigest() for name in FOLDER})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "cache", patience=QUICK)
-
-
-@pytest.fixture(autouse=True)
-def repositories(hub: HubServer) -> None:
-    hub.add("Org/Tiny-GGUF", GGUFS)
-    hub.add("Org/encoder", ENCODER)
 
 
 async def huggingface(tmp_path: Path, call: str) -> None:

@@ -17,16 +17,7 @@ from tests.integration.models.fileserver import FileServer, Plan
 from tests.integration.models.hubserver import HubServer, commit_of
 from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS, MIB, QUICK, contents, noise, stored
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "cache", patience=QUICK)
-
-
-@pytest.fixture(autouse=True)
-def repositories(hub: HubServer) -> None:
-    hub.add("Org/Tiny-GGUF", GGUFS)
-    hub.add("Org/encoder", ENCODER)
+pytestmark = pytest.mark.usefixtures("hub")
 
 
 async def test_a_full_disk_is_told_before_anything_comes(hub: HubServer, small_disk: Path) -> None:

@@ -10,18 +10,9 @@ from moorage.models.attempts import UNREACHABLE
 from moorage.models.store import ModelStore
 from tests.integration.models.fileserver import Plan
 from tests.integration.models.hubserver import HubServer
-from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS, QUICK, contents
+from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS, contents
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "cache", patience=QUICK)
-
-
-@pytest.fixture(autouse=True)
-def repositories(hub: HubServer) -> None:
-    hub.add("Org/Tiny-GGUF", GGUFS)
-    hub.add("Org/encoder", ENCODER)
+pytestmark = pytest.mark.usefixtures("hub")
 
 
 @pytest.mark.parametrize("how", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME"])

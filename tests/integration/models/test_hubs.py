@@ -14,18 +14,9 @@ from moorage.models.store import ModelStore
 from moorage.wire.control import Progress
 from tests.integration.models.fileserver import Plan
 from tests.integration.models.hubserver import HubServer, commit_of
-from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS, MIB, QUICK, contents, noise, stored
+from tests.integration.models.repositories import ENCODER, FOLDER, GGUFS, MIB, contents, noise, stored
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "cache", patience=QUICK)
-
-
-@pytest.fixture(autouse=True)
-def repositories(hub: HubServer) -> None:
-    hub.add("Org/Tiny-GGUF", GGUFS)
-    hub.add("Org/encoder", ENCODER)
+pytestmark = pytest.mark.usefixtures("hub")
 
 
 @pytest.mark.parametrize("prefix", ["", "hf:", "ms:"])
