@@ -1,23 +1,20 @@
 """`moorage transcribe`: the text of recordings."""
 
 import json
-import os
-import stat
 import sys
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from moorage.cli import endpoint as at
+from moorage.cli.destination import Write, writing
 from moorage.cli.output import err_console
 from moorage.cli.recording import Recording, opened
 from moorage.core.text import harmless
-from moorage.errors import MoorageError, UpstreamBroken
+from moorage.errors import UpstreamBroken
 from moorage.http.refusal import said
 from moorage.wire.sse import EventSplitter, data_of
 
@@ -30,7 +27,6 @@ TRANSCRIPTIONS = "/v1/audio/transcriptions"
 TRANSLATIONS = "/v1/audio/translations"
 
 OnSent = Callable[[int], None]
-Write = Callable[[str], None]
 
 AUDIO = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 
@@ -71,7 +67,7 @@ def transcribe(
     shape = _format(format_, timestamps, stream, audio)
     where = at.endpoint(url, api_key)
     task = _Transcription(where, model, shape, stream is not False and shape == "text", timestamps, **wishes)
-    with _writer(output) as write:
+    with writing(output) as write:
         for place in audio:
             with opened(place) as recording:
                 if len(audio) > 1 and shape == "text":
@@ -225,39 +221,3 @@ def _progress(recording: Recording) -> Generator[_Bar]:
     with progress:
         task = progress.add_task("sending", total=recording.size_bytes)
         yield Bar()
-
-
-@contextmanager
-def _writer(output: str | None) -> Generator[Write]:
-    """Writes to stdout, or to a file that is there only once it is whole."""
-    if output is None:
-        yield lambda text: click.echo(text, nl=False)
-        return
-    path = Path(output)
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):  # /dev/null, a pipe
-        with path.open("w", encoding="utf-8") as file:
-            yield lambda text: _put(file.write, text)
-        return
-    try:
-        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise MoorageError(f"cannot write {output!r}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield lambda text: _put(file.write, text)
-        _settle(Path(part), path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-
-
-def _put(write: Callable[[str], int], text: str) -> None:
-    write(text)
-
-
-def _settle(part: Path, path: Path) -> None:
-    """Give the file its name, with the rights any new file would have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    part.chmod(0o666 & ~mask)
-    part.replace(path)

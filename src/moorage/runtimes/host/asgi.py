@@ -65,6 +65,11 @@ async def start(send: Send, status: int, content_type: bytes, *more: tuple[bytes
     )
 
 
+async def start_events(send: Send) -> None:
+    """Of a stream of server-sent events."""
+    await start(send, 200, b"text/event-stream; charset=utf-8", (b"cache-control", b"no-cache"))
+
+
 async def reply(send: Send, status: int, body: bytes, content_type: bytes, *more: tuple[bytes, bytes]) -> None:
     await start(send, status, content_type, (b"content-length", str(len(body)).encode()), *more)
     await send({"type": "http.response.body", "body": body})

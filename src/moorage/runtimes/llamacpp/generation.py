@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from moorage.errors import MoorageError
-from moorage.runtimes.host.asgi import Send, encode, reply_json, start
+from moorage.runtimes.host.asgi import Send, encode, reply_json, start_events
 from moorage.runtimes.llamacpp.caller import Work
 from moorage.runtimes.llamacpp.grammar import Grammars
 from moorage.runtimes.llamacpp.pieces import Piece, Usage, pieces
@@ -67,7 +67,7 @@ class Generation:
                     if not entries:
                         continue
                     if not started:
-                        await _start(send)
+                        await start_events(send)
                         started = True
                     data = b"".join(before + encode(entry) + behind for entry in entries)
                     await send({"type": "http.response.body", "body": data, "more_body": True})
@@ -77,7 +77,7 @@ class Generation:
             await send({"type": "http.response.body", "body": event(encode(error.openai()))})
             return
         if not started:
-            await _start(send)
+            await start_events(send)
         usage = encode(self._usage.body())
         last = b"data: " + head + b',"choices":[],"usage":' + usage + b"}\n\n" if include_usage else b""
         await send({"type": "http.response.body", "body": last + DONE})
@@ -92,7 +92,3 @@ class Generation:
                 self._caller.counters.tokens += sum(1 for piece in found if piece.text or piece.reasoning)
                 if found:
                     yield found
-
-
-async def _start(send: Send) -> None:
-    await start(send, 200, b"text/event-stream; charset=utf-8", (b"cache-control", b"no-cache"))

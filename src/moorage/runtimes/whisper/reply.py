@@ -3,7 +3,7 @@
 from contextlib import aclosing
 
 from moorage.errors import MoorageError
-from moorage.runtimes.host.asgi import Send, encode, reply, start
+from moorage.runtimes.host.asgi import Send, encode, reply, start_events
 from moorage.runtimes.whisper.formats import TYPES, written
 from moorage.runtimes.whisper.jobs import Job
 from moorage.wire.api.audio import DurationUsage, TextDelta, TextDone, TranscriptionRequest, TranslationRequest
@@ -37,7 +37,7 @@ async def stream(send: Send, job: Job) -> None:
                 if len(said) == len(sent):
                     continue
                 if not started:
-                    await _start(send)
+                    await start_events(send)
                     started = True
                 data = event(encode(TextDelta(delta=said[len(sent) :])))
                 sent = said
@@ -48,10 +48,6 @@ async def stream(send: Send, job: Job) -> None:
         await send({"type": "http.response.body", "body": event(encode(error.openai()))})
         return
     if not started:
-        await _start(send)
+        await start_events(send)
     done = TextDone(text=sent, usage=DurationUsage(seconds=round(job.duration_s, 3)))
     await send({"type": "http.response.body", "body": event(encode(done)) + DONE})
-
-
-async def _start(send: Send) -> None:
-    await start(send, 200, b"text/event-stream; charset=utf-8", (b"cache-control", b"no-cache"))
