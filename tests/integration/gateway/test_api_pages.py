@@ -13,6 +13,7 @@ from playwright.async_api import BrowserContext, Page, Route, async_playwright, 
 from moorage.gateway.openapi.pages import ASSETS
 from moorage.testing import FakeEngine
 from tests.integration.gateway.harness import Harness, harness, key_row, target
+from tests.integration.gateway.recordings import SPEECH
 
 PAGES = ("/openapi.json", "/docs", "/redoc", "/docs/oauth2-redirect")
 PICTURES = os.environ.get("MOORAGE_TEST_PICTURES")
@@ -192,6 +193,25 @@ async def test_docs_shows_and_tries_every_route(gateway: Harness, context: Brows
     await seen.picture("docs-narrow")
     assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     seen.clean()
+
+
+async def test_docs_sends_a_recording(short_tmp: Path, context: BrowserContext) -> None:
+    async with FakeEngine() as engine, harness(short_tmp) as running:
+        await running.publish(target(engine, model=SPEECH.id), models=[SPEECH])
+        seen = await visit(context, f"{running.url}/docs")
+        route = seen.page.locator("#operations-Speech-post_v1_audio_transcriptions")
+        await route.locator(".opblock-summary-control").click()
+        upload = {"name": "speech.wav", "mimeType": "audio/wav", "buffer": b"[[say: ahoy]]"}
+        await route.locator("input[type=file]").set_input_files(upload)  # pyright: ignore[reportArgumentType]
+        await route.get_by_role("button", name="Execute").click()
+        replies = route.locator(".live-responses-table")
+        await expect(replies.locator(".response-col_status").nth(1)).to_contain_text("200")
+        await seen.picture("docs-speech")
+        (call,) = engine.calls
+        assert call.form.file is not None
+        assert bytes(call.form.file.body) == b"[[say: ahoy]]"
+        assert call.form.fields == {"response_format": "json", "model": engine.behaviour.model}
+        seen.clean()
 
 
 async def test_docs_shows_a_key_that_works(gateway: Harness, context: BrowserContext) -> None:
