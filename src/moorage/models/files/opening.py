@@ -11,7 +11,6 @@ from typing import IO
 from moorage.errors import ModelError
 
 LFS_POINTER = b"version https://git-lfs"
-_LFS_POINTER_BYTES = 1024
 
 
 @contextmanager

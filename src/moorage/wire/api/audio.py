@@ -137,6 +137,3 @@ class TextDone(Struct, kw_only=True):
     text: str
     usage: DurationUsage
     type: Literal["transcript.text.done"] = "transcript.text.done"
-
-
-SpeechEvent = TextDelta | TextDone
