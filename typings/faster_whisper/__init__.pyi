@@ -31,6 +31,8 @@ class WhisperModel:
     ) -> None: ...
     @property
     def supported_languages(self) -> list[str]: ...
+    def encode(self, features: NDArray[np.float32]) -> Any:
+        """The model's state after [n_mels, frames]; a frame is 10 ms."""
     def transcribe(
         self,
         audio: NDArray[np.float32],

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 from tokenizers import Tokenizer
 
-from moorage.errors import EngineError
+from moorage.errors import EngineError, ModelError
+from moorage.models.files.opening import whole
 from moorage.runtimes.whisper.audio import SAMPLE_RATE, Samples
 from moorage.runtimes.whisper.languages import ENGLISH
 from moorage.runtimes.whisper.windows import WINDOW_SAMPLES, Stretch
@@ -26,6 +28,10 @@ SILENCE_MS = 300
 LOUD = 0.5
 GAIN_MAX = 100.0
 """Quiet recordings are made loud for the detector, which else takes speech below -60 dB for silence."""
+CONFIG_BYTES_MAX = 8 * 1024 * 1024
+START = "<|startoftranscript|>"
+TRIED_FRAMES = 100
+"""Of 10 ms: with so few a try takes a thirtieth of what a window does."""
 
 Task = Literal["transcribe", "translate"]
 
@@ -58,7 +64,8 @@ class Library:
     def load(self) -> None:
         """Raises EngineError."""
         settings = self._settings
-        _check_tokenizer(Path(settings.model_path))
+        folder = Path(settings.model_path)
+        _check_config(folder, _check_tokenizer(folder))
         try:
             model = WhisperModel(
                 settings.model_path,
@@ -68,7 +75,8 @@ class Library:
                 num_workers=settings.max_calls,
                 local_files_only=True,
             )
-        except (RuntimeError, ValueError, OSError) as error:
+            _try(model)
+        except Exception as error:  # whatever a library says of files that may hold anything
             raise EngineError(f"CTranslate2 cannot load {settings.model_path}: {error}") from error
         known = model.hf_tokenizer.token_to_id
         codes = model.supported_languages
@@ -118,15 +126,43 @@ class Library:
         return list(self.languages) == [ENGLISH]
 
 
-def _check_tokenizer(folder: Path) -> None:
-    """Where it is missing, the library would ask a hub for one."""
+class _Config(msgspec.Struct):
+    suppress_ids: list[int] | None
+    suppress_ids_begin: list[int] | None
+
+
+def _check_config(folder: Path, vocabulary: int) -> None:
+    """CTranslate2 neither minds that these are missing, which then fails now and then, nor where they lead."""
+    where = f"CTranslate2 cannot load {folder}: config.json"
+    try:
+        config = msgspec.json.decode(whole(folder / "config.json", CONFIG_BYTES_MAX), type=_Config)
+    except ModelError as error:
+        raise EngineError(f"CTranslate2 cannot load {folder}: {error.message}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EngineError(f"{where} is not one of a converted Whisper model: {error}") from error
+    for token in (*(config.suppress_ids or ()), *(config.suppress_ids_begin or ())):
+        if not -1 <= token < vocabulary:
+            raise EngineError(f"{where} suppresses the token {token}, of which there is none")
+
+
+def _check_tokenizer(folder: Path) -> int:
+    """How many tokens it has. Where it is missing, the library would ask a hub for one."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise EngineError(f"{str(folder)!r} has no {path.name}: put that of the original model there")
     try:
-        Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path)).get_vocab_size()
     except Exception as error:  # the library raises nothing narrower
         raise EngineError(f"{str(path)!r} is no tokenizer that can be read: {error}; get the file again") from error
+
+
+def _try(model: WhisperModel) -> None:
+    """Hear a second of nothing: files that do not belong together load well, and fail at every recording."""
+    heard = model.encode(np.zeros((model.model.n_mels, TRIED_FRAMES), np.float32))
+    start = model.hf_tokenizer.token_to_id(START)
+    if start is None:
+        raise ValueError(f"its tokenizer has no token {START}")
+    model.model.generate(heard, [[start]], max_length=4)
 
 
 def _rising(first: float) -> tuple[float, ...]:

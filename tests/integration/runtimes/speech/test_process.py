@@ -81,3 +81,27 @@ def test_a_format_that_is_none(make_speech: Make) -> None:
 def test_a_damaged_configuration(make_speech: Make, copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps([1, 2])[:-1])
     assert "damaged" in cause(make_speech(copy))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "{}"),
+        ("config.json", '{"suppress_ids": [999999999], "suppress_ids_begin": []}'),
+        ("vocabulary.txt", "a\n"),
+        ("vocabulary.txt", ""),
+        ("preprocessor_config.json", '{"hop_length": 0}'),
+    ],
+)
+def test_files_that_do_not_belong_together(make_speech: Make, copy: Path, name: str, content: str) -> None:
+    """The library loads most of them, and fails at every recording."""
+    (copy / name).write_text(content)
+    runtime = make_speech(copy)
+    assert cause(runtime)
+    assert "Traceback" not in runtime.log
+
+
+def test_a_configuration_that_suppresses_nothing(make_speech: Make, copy: Path) -> None:
+    """As converters write it for models that say nothing of it."""
+    (copy / "config.json").write_text(json.dumps({"suppress_ids": None, "suppress_ids_begin": None}))
+    assert make_speech(copy).start().ready().get("/health").body == {"status": "ok"}
