@@ -1,49 +1,51 @@
-"""Embeddings per second of the encoder runtime, beside bare ONNX Runtime on batches of the same size, in pairs.
+"""Embeddings per second of the encoder runtime, beside llama.cpp with the same model and bare ONNX Runtime, in rounds.
 
-    python -m tests.bench.encoder [--pairs N] [--seconds S] [--model PATH] [--json FILE]
+    python -m tests.bench.encoder [--rounds N] [--seconds S] [--json FILE]
 
-Clients that each send one text at a time to the runtime's Unix socket; then the same number of texts, as tokens, in
-batches as large as those calls shared, straight into a session in this process. What the runtime adds is HTTP, JSON,
-tokens and pooling, and what the clients take of the same cores. In each pair the order alternates.
+Clients that each send one text at a time to a runtime's Unix socket: the default model as it is, in 8-bit integers, and
+as a 16-bit GGUF file in llama.cpp; then the same number of texts, as tokens, in batches as large as those calls shared,
+straight into a session in this process. What the runtime adds to that is HTTP, JSON, tokens and pooling, and what the
+clients take of the same cores. Sides take turns, in an order that shifts each round. At the end one call ranks a
+hundred documents.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
-import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from moorage.config.defaults import DEFAULT_EMBEDDING
+from moorage.config.model import EngineOptions
 from moorage.config.places import default_cache_dir
-from moorage.core.ports import LaunchOrder
+from moorage.engines.llamacpp import LlamaCpp
 from moorage.engines.onnx import Onnx
-from moorage.errors import MoorageError
-from moorage.http.client import Client
-from moorage.models import files
 from moorage.models.store import ModelStore
 from moorage.runtimes.encoding.port import Item
 from moorage.runtimes.onnx.model import Model
 from moorage.runtimes.onnx.session import Stop
 from moorage.serve.bench_report import percentile
 from moorage.wire import runtime
-from moorage.wire.control import Machine
 from moorage.wire.runtime import EncoderSettings
 from tests.bench import machine
 from tests.bench.report import print_table
+from tests.bench.served import Served
+from tests.bert_gguf import write
 
 CLIENTS = (1, 16, 64)
 TEXTS = {
     "short": "How long may a ship lie at the pier of the old harbour?",
     "long": "The harbour keeps its boats from wind and tide, and its cranes lift the cargo of the world. " * 11,
 }
-PACKAGES = ("moorage", "onnxruntime", "tokenizers", "numpy", "uvicorn", "uvloop", "msgspec")
-TOKEN = "bench"
+DOCUMENTS = 100
+BARE = "bare ONNX Runtime"
+PACKAGES = ("moorage", "onnxruntime", "xllamacpp", "tokenizers", "numpy", "uvicorn", "uvloop", "msgspec")
 
 
 @dataclass
@@ -52,9 +54,9 @@ class Round:
 
     texts: int
     seconds: float
-    batch: float
-    """Mean texts of a step."""
     latencies_s: list[float]
+    batch: float | None = None
+    """Mean texts of a step, where the side tells it."""
 
     @property
     def rate(self) -> float:
@@ -62,88 +64,40 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Medians over the rounds of one workload; rates in texts per second."""
+class Row:
+    """Medians over the rounds of one side and workload; the rate in texts per second."""
 
+    side: str
     text: str
-    tokens: int
     clients: int
-    runtime: float
-    bare: float
+    rate: float
     ratio: float
-    batch: float
-    p50_ms: float
-    p99_ms: float
+    """Of the rate to the plain runtime's, round by round."""
+    p50_ms: float | None
+    p99_ms: float | None
+    batch: float | None
 
 
-class Served:
-    """The runtime as a process, started as a worker would. `async with`."""
+async def through(served: Served, text: str, clients: int, seconds: float) -> Round:
+    body = {"input": text, "encoding_format": "base64"}
+    latencies: list[float] = []
+    before = await served.metrics()
+    began = time.perf_counter()
 
-    def __init__(self, model: Path, folder: Path) -> None:
-        facts = files.facts(model)
-        here = Machine(hostname="bench", cores=os.cpu_count() or 1, memory_bytes=8 << 30)
-        order = LaunchOrder(
-            replica="bench",
-            model=DEFAULT_EMBEDDING,
-            facts=facts,
-            machine=here,
-            socket=f"{folder}/engine.sock",
-            token=TOKEN,
-        )
-        self._launch = Onnx().launch(order)
-        ((self._path, content),) = self._launch.files.items()
-        Path(self._path).write_bytes(content)
-        self.settings = runtime.decode(EncoderSettings, content)
-        self._client = Client()
-        self._process: asyncio.subprocess.Process | None = None
+    async def client() -> None:
+        while time.perf_counter() - began < seconds:
+            asked = time.perf_counter()
+            await served.post("/v1/embeddings", body)
+            latencies.append(time.perf_counter() - asked)
 
-    async def __aenter__(self) -> "Served":
-        self._process = await asyncio.create_subprocess_exec(
-            *self._launch.argv, env={**os.environ, **self._launch.env}, stderr=asyncio.subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(MoorageError):
-                if (await self._ask("GET", "/health"))[0] == 200:
-                    return self
-            if time.monotonic() > deadline:
-                raise SystemExit("the runtime did not become ready")
-            await asyncio.sleep(0.05)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            await self._process.wait()
-
-    async def round(self, text: str, clients: int, seconds: float) -> Round:
-        body = json.dumps({"input": text, "encoding_format": "base64"}).encode()
-        latencies: list[float] = []
-        before = await self._counters()
-        began = time.perf_counter()
-
-        async def client() -> None:
-            while time.perf_counter() - began < seconds:
-                asked = time.perf_counter()
-                status, content = await self._ask("POST", "/v1/embeddings", body)
-                assert status == 200, content
-                latencies.append(time.perf_counter() - asked)
-
-        await asyncio.gather(*(client() for _ in range(clients)))
-        took = time.perf_counter() - began
-        texts, steps = (now - then for now, then in zip(await self._counters(), before, strict=True))
-        return Round(len(latencies), took, texts / steps, latencies)
-
-    async def _counters(self) -> tuple[float, float]:
-        """Texts and steps so far."""
-        _, content = await self._ask("GET", "/metrics")
-        values = dict(line.split() for line in content.decode().splitlines() if not line.startswith("#"))
-        return float(values["moorage_runtime_texts_total"]), float(values["moorage_runtime_steps_total"])
-
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        address = self._launch.address
-        async with self._client.call(address, method, path, body=body, token=TOKEN, timeout_s=60) as reply:
-            return reply.status, await reply.read()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    took = time.perf_counter() - began
+    after = await served.metrics()
+    texts, steps = (
+        after.get(name, 0) - before.get(name, 0)
+        for name in ("moorage_runtime_texts_total", "moorage_runtime_steps_total")
+    )
+    return Round(len(latencies), took, latencies, texts / steps if steps else None)
 
 
 def bare(model: Model, item: Item, batch: int, seconds: float) -> Round:
@@ -155,79 +109,107 @@ def bare(model: Model, item: Item, batch: int, seconds: float) -> Round:
     while time.perf_counter() - began < seconds:
         session.run([item] * batch, output, stop)
         texts += batch
-    return Round(texts, time.perf_counter() - began, batch, [])
+    return Round(texts, time.perf_counter() - began, [], float(batch))
 
 
-async def compare(served: Served, model: Model, name: str, clients: int, pairs: int, seconds: float) -> Compared:
-    (item,) = model.tokenizer.items([TEXTS[name]], special=True, cut=None)
-    await served.round(TEXTS[name], clients, seconds / 4)
-    sides: list[tuple[Round, Round]] = []
-    batch = 1
-    for pair in range(pairs):
-        if pair % 2:
-            alone = bare(model, item, batch, seconds)
-            through = await served.round(TEXTS[name], clients, seconds)
-        else:
-            through = await served.round(TEXTS[name], clients, seconds)
-            batch = max(1, round(through.batch))
-            alone = bare(model, item, batch, seconds)
-        sides.append((through, alone))
-    latencies = [latency for through, _ in sides for latency in through.latencies_s]
-    return Compared(
-        text=name,
-        tokens=len(item.ids),
+async def compare(
+    sides: Sequence[Served], model: Model, name: str, clients: int, rounds: int, seconds: float
+) -> list[Row]:
+    text, first = TEXTS[name], sides[0]
+    (item,) = model.tokenizer.items([text], special=True, cut=None)
+    for served in sides:
+        await through(served, text, clients, seconds / 4)
+    found: dict[str, list[Round]] = {served.name: [] for served in sides} | {BARE: []}
+    for number in range(rounds):
+        for served in [*sides[number % len(sides) :], *sides[: number % len(sides)]]:
+            found[served.name].append(await through(served, text, clients, seconds))
+        shared = found[first.name][-1].batch or 1
+        found[BARE].append(bare(model, item, max(1, round(shared)), seconds))
+    return [_row(side, name, clients, mine, found[first.name]) for side, mine in found.items()]
+
+
+def _row(side: str, text: str, clients: int, mine: Sequence[Round], plain: Sequence[Round]) -> Row:
+    latencies = [latency * 1e3 for one in mine for latency in one.latencies_s]
+    batches = [one.batch for one in mine if one.batch is not None]
+    return Row(
+        side=side,
+        text=text,
         clients=clients,
-        runtime=median(through.rate for through, _ in sides),
-        bare=median(alone.rate for _, alone in sides),
-        ratio=median(through.rate / alone.rate for through, alone in sides),
-        batch=median(through.batch for through, _ in sides),
-        p50_ms=(percentile(latencies, 0.5) or 0.0) * 1e3,
-        p99_ms=(percentile(latencies, 0.99) or 0.0) * 1e3,
+        rate=median(one.rate for one in mine),
+        ratio=median(one.rate / other.rate for one, other in zip(mine, plain, strict=True)),
+        p50_ms=percentile(latencies, 0.5),
+        p99_ms=percentile(latencies, 0.99),
+        batch=median(batches) if batches else None,
     )
 
 
-async def measure(options: argparse.Namespace) -> list[Compared]:
-    path = options.model or await ModelStore(default_cache_dir()).fetch(
-        DEFAULT_EMBEDDING.source, DEFAULT_EMBEDDING.sha256
-    )
-    with tempfile.TemporaryDirectory(prefix="mb-") as folder:
-        async with Served(Path(path), Path(folder)) as served:
-            model = Model(served.settings)
-            return [
-                await compare(served, model, name, clients, options.pairs, options.seconds)
-                for name in TEXTS
-                for clients in CLIENTS
+async def rank(sides: Sequence[Served], rounds: int) -> dict[str, float]:
+    """Milliseconds in which one call ranks the documents, the median."""
+    words = TEXTS["short"].split()
+    documents = [" ".join(words[number % 7 :]) + f" Pier {number}." for number in range(DOCUMENTS)]
+    body = {"query": "Where may a ship lie?", "documents": documents, "return_documents": False}
+    took: dict[str, list[float]] = {served.name: [] for served in sides}
+    for _ in range(max(3, rounds)):
+        for served in sides:
+            began = time.perf_counter()
+            await served.post("/rerank", body)
+            took[served.name].append((time.perf_counter() - began) * 1e3)
+    return {name: median(times) for name, times in took.items()}
+
+
+async def measure(rounds: int, seconds: float) -> tuple[list[Row], dict[str, float]]:
+    model = await ModelStore(default_cache_dir()).fetch(DEFAULT_EMBEDDING.source, DEFAULT_EMBEDDING.sha256)
+    int8 = DEFAULT_EMBEDDING.model_copy(update={"options": EngineOptions(quantization="int8")})
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="mb-") as name:
+        folder = Path(name)
+        weights = write(model, folder / "model.gguf")
+        async with AsyncExitStack() as stack:
+            sides = [
+                await stack.enter_async_context(served)
+                for served in (
+                    Served("onnx", Onnx(), DEFAULT_EMBEDDING, model, folder),
+                    Served("onnx int8", Onnx(), int8, model, folder),
+                    Served("llama.cpp", LlamaCpp(), DEFAULT_EMBEDDING, weights, folder),
+                )
             ]
+            (content,) = sides[0].launch.files.values()
+            alone = Model(runtime.decode(EncoderSettings, content))
+            for text in TEXTS:
+                for clients in CLIENTS:
+                    rows += await compare(sides, alone, text, clients, rounds, seconds)
+            return rows, await rank(sides, rounds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one round of one side")
-    parser.add_argument("--model", type=Path, help="a folder or .onnx file; the default embedding model if left out")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one side in one round")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     machine.end_orderly()
     about = machine.facts()
-    found = asyncio.run(measure(options))
-    head = ("text", "tokens", "clients", "texts/s", "bare/s", "ratio", "batch", "p50 ms", "p99 ms")
-    rows = [
-        (
-            *(one.text, str(one.tokens), str(one.clients), f"{one.runtime:.0f}", f"{one.bare:.0f}", f"{one.ratio:.2f}"),
-            *(f"{one.batch:.1f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}"),
-        )
-        for one in found
-    ]
-    print_table([head, *rows])
+    rows, ranked = asyncio.run(measure(options.rounds, options.seconds))
+    head = ("side", "text", "clients", "texts/s", "× onnx", "p50 ms", "p99 ms", "texts a step")
+    print_table([head, *(_cells(row) for row in rows)])
+    print(f"\n{DOCUMENTS} documents ranked by cosine in one call:")
+    print_table([("side", "ms"), *((name, f"{took:.0f}") for name, took in ranked.items())])
     if warning := machine.busy(about):
         print(warning, file=sys.stderr)
     if options.json:
         report = {
             "machine": about,
             "versions": machine.versions(*PACKAGES),
-            "results": [asdict(one) for one in found],
+            "embeddings": [asdict(row) for row in rows],
+            "rerank_ms": ranked,
         }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    numbers = (row.p50_ms, row.p99_ms, row.batch)
+    shown = ("" if number is None else f"{number:.1f}" for number in numbers)
+    return row.side, row.text, str(row.clients), f"{row.rate:.0f}", f"{row.ratio:.2f}", *shown
 
 
 if __name__ == "__main__":
