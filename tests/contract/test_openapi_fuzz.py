@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, CheckContext, Config, Response
@@ -27,6 +28,7 @@ from schemathesis.transport.serialization import Binary
 
 from moorage.config.defaults import default_models
 from moorage.gateway.openapi.document import document
+from moorage.gateway.openapi.examples import NO_MODEL, examples
 from moorage.gateway.openapi.operations import INFERENCE, PLAIN, Operation
 from moorage.gateway.surfaces.hot import HOT
 from moorage.wire.names import Task
@@ -131,14 +133,15 @@ def refusals_say_why(_: CheckContext, response: Response, case: Case[Any]) -> No
 
 def nothing_undeclared(_: CheckContext, response: Response, case: Case[Any]) -> None:
     """A reply is one of the declared types, without a field that the document does not tell of."""
-    kinds = declared(case.method.lower(), case.path).replies.get("application/json", ())
+    operation = declared(case.method.lower(), case.path)
+    kinds = operation.replies.get("application/json", ()) if operation else ()
     if response.status_code == 200 and kinds and "application/json" in response.headers.get("content-type", ()):
         body = response.json()
         assert any(again(kind, response.content) == body for kind in kinds), body
 
 
-def declared(method: str, path: str) -> Operation:
-    return INFERENCE[HOT[path].name] if path in HOT else PLAIN[method, path]
+def declared(method: str, path: str) -> Operation | None:
+    return INFERENCE[HOT[path].name] if path in HOT else PLAIN.get((method, path))
 
 
 def again(kind: type, content: bytes) -> Any:
@@ -156,7 +159,7 @@ of_each_route = cast("Callable[[Any], Any]", cast("Any", schema).parametrize())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=tuple(cast("Any", HealthCheck)))
 def test_replies(case: Case[Any], server: Product, recording: bytes) -> None:
     tune(case, recording)
-    response = case.call(base_url=server.url, headers=AUTHORISED, timeout=60)
+    response = case.call(base_url=server.url, headers=AUTHORISED, timeout=120)
     answered[f"{case.method.upper()} {case.path}", response.status_code] += 1
     cast("Any", case).validate_response(
         response,
@@ -165,6 +168,18 @@ def test_replies(case: Case[Any], server: Product, recording: bytes) -> None:
         excluded_checks=[cast("Any", basic).not_a_server_error, cast("Any", checks).positive_data_acceptance],
         headers=AUTHORISED,
     )
+
+
+def test_examples_work(server: Product) -> None:
+    tried = 0
+    for path, surface in HOT.items():
+        for example in examples(surface.name, surface.tasks, MODELS).values():
+            body = example["value"]
+            if body["model"] != NO_MODEL:
+                reply = requests.post(server.url + path, json=body, headers=AUTHORISED, timeout=60)
+                assert reply.status_code == 200, (path, body, reply.text)
+                tried += 1
+    assert tried > len(HOT) - 3
 
 
 def test_the_document_is_the_one_that_is_served(server: Product) -> None:
@@ -180,6 +195,8 @@ def test_most_routes_had_something_to_answer(capsys: pytest.CaptureFixture[str])
             print(f"\n{sum(answered.values())} cases by status: {dict(sorted(by_status().items()))}")
     good = {route for route, status in answered if status == 200}
     every = {f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods}
+    if every - {route for route, _ in answered}:
+        pytest.skip("not every route was called in this run")
     without_model = {"POST /classify", *(() if "transcribe" in MODELS else ("POST /v1/audio/transcriptions",))}
     english_only = {"POST /v1/audio/translations"}
     unknown_names = {route for route in every if "{" in route}

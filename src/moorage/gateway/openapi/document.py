@@ -91,7 +91,7 @@ def _add_files(named: dict[str, Json]) -> None:
             file = {"type": "string", "format": "binary", "description": about}
             schema["properties"]["model"]["minLength"] = 1
             schema["properties"] = {FILE: file, **{name: _of_form(each) for name, each in schema["properties"].items()}}
-            schema["propertyNames"] = {"pattern": r"^[^\u0000-\u001f\u007f]*$"}
+            schema["propertyNames"] = {"pattern": r"^[^\u0000-\u001f\u007f\"\\]*$"}
             schema["required"] = [FILE, *(name for name in schema.get("required", ()) if name != FILE)]
 
 

@@ -30,7 +30,8 @@ from moorage.wire.api import (
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
-SUBTITLES = "text/vtt; charset=utf-8"
+SUBTITLES = ("application/x-subrip; charset=utf-8", "text/vtt; charset=utf-8")
+"""`srt` and `vtt`."""
 EVENTS = "text/event-stream"
 
 Refusal = type[MoorageError]
@@ -127,8 +128,7 @@ _TEXT_REPLIES = (
 
 _SPEECH_REPLIES: Mapping[str, tuple[type, ...]] = {
     JSON: (audio.TranscriptionReply, audio.VerboseReply),
-    TEXT: (),
-    SUBTITLES: (),
+    **dict.fromkeys((TEXT, *SUBTITLES), ()),
 }
 
 INFERENCE: Mapping[str, Operation] = {
