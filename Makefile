@@ -2,7 +2,7 @@
 #   make serve   set up and serve a real model
 #   make test    set up and pass the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check bench-gateway bench-engine bench-encoder format lock clean
+.PHONY: help setup serve test check bench-gateway bench-engine bench-encoder bench-beside format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -56,7 +56,10 @@ bench-gateway: $(VENV)/.ready ## the gateway on one core beside nginx and a bare
 bench-engine: $(VENV)/.ready ## streams through the gateway and straight at the runtime, in pairs; ARGS="…" are passed on
 	@$(VENV)/bin/python -m tests.bench.engine $(ARGS)
 
-bench-encoder: $(VENV)/.ready ## embeddings a second, beside bare ONNX Runtime; ARGS="…" are passed on
+bench-beside: $(VENV)/.ready-dev ## what embedding and speech cost a chat on the same machine; ARGS="…" are passed on
+	@$(VENV)/bin/python -m tests.bench.beside $(ARGS)
+
+bench-encoder: $(VENV)/.ready-dev ## embeddings a second, beside llama.cpp and bare ONNX Runtime; ARGS="…" are passed on
 	@$(VENV)/bin/python -m tests.bench.encoder $(ARGS)
 
 format: $(VENV)/.ready-dev ## format the code and regenerate the reference
