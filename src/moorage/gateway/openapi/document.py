@@ -49,6 +49,7 @@ def document(models: Models, *, keys: bool) -> Json:
         dict.fromkeys(kind for operation in operations for kind in operation.request),
         dict.fromkeys([ErrorReply, *(kind for operation in operations for kind in _replied(operation))]),
     )
+    _name_models(named)
     _add_files(named)
     paths: Json = {}
     for path, surface in HOT.items():
@@ -82,6 +83,15 @@ def _replied(operation: Operation) -> list[type]:
     return [*kinds, *operation.events, *([operation.not_ready] if operation.not_ready else [])]
 
 
+def _name_models(named: dict[str, Json]) -> None:
+    """The gateway reads this field, and gives engines the name they know; the types are those of the engines."""
+    about = "A model's id, or another of its names; may be left out where only one is for the task."
+    for surface in HOT.values():
+        for kind in INFERENCE[surface.name].request:
+            name = {"type": "string", "minLength": 1} if surface.form else {"type": ["string", "null"]}
+            named[kind.__name__]["properties"]["model"] = {**name, "description": about}
+
+
 def _add_files(named: dict[str, Json]) -> None:
     """The part of a form that holds its file is no field of the declared types."""
     for operation in (INFERENCE[surface.name] for surface in HOT.values() if surface.form):
@@ -89,7 +99,6 @@ def _add_files(named: dict[str, Json]) -> None:
             schema = named[kind.__name__]
             about = "The recording, in any format that FFmpeg reads."
             file = {"type": "string", "format": "binary", "description": about}
-            schema["properties"]["model"]["minLength"] = 1
             schema["properties"] = {FILE: file, **{name: _of_form(each) for name, each in schema["properties"].items()}}
             schema["propertyNames"] = {"pattern": r"^[^\u0000-\u001f\u007f\"\\]*$"}
             schema["required"] = [FILE, *(name for name in schema.get("required", ()) if name != FILE)]
