@@ -48,7 +48,7 @@ def pull(source: str | None, sha256: str | None) -> None:
     """
     from moorage.config.defaults import DEFAULT_EMBEDDING, DEFAULT_MODEL, DEFAULT_SPEECH
 
-    source = source or DEFAULT_MODEL.name
+    source = DEFAULT_MODEL.name if source is None else source
     for built_in in (DEFAULT_MODEL, DEFAULT_EMBEDDING, DEFAULT_SPEECH):
         if source in (built_in.name, *built_in.aliases):
             source, sha256 = built_in.source, sha256 or built_in.sha256

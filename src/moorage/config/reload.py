@@ -36,7 +36,7 @@ class Reload:
         """Why nothing of the new configuration is used, and what to do about it; None when it may be."""
         if self.needs_restart:
             names = ", ".join(self.needs_restart)
-            return f"{names} cannot change while the server runs: put the old value back, or restart the server"
+            return f"{names} cannot change while the server runs: leave it as it was, or restart the server"
         return self.access
 
 

@@ -47,7 +47,7 @@ def test_what_is_read_only_at_start_refuses_the_whole() -> None:
     assert found.needs_restart == ("server.host", "server.port", "server.processes", "state_dir")
     assert found.refusal == (
         "server.host, server.port, server.processes, state_dir cannot change while the server runs: "
-        "put the old value back, or restart the server"
+        "leave it as it was, or restart the server"
     )
 
 
