@@ -122,3 +122,10 @@ def diagnosis(log: str, known: Diagnoses) -> Diagnosis | None:
         if match := re.search(pattern, log):
             return Diagnosis(cause.format(*match.groups()), fix)
     return None
+
+
+def niceness_why(niceness: int) -> str:
+    return (
+        f"niceness {niceness}: it makes way for the streams of other engines on this machine "
+        "(options.extra_args.niceness, 0 to 19)"
+    )

@@ -46,6 +46,7 @@ class LlamaCpp:
             slots=chosen.slots,
             context=chosen.context,
             threads=chosen.threads,
+            stream_threads=chosen.stream_threads,
             batch_tokens=chosen.batch_tokens,
             kv_cache_dtype=chosen.kv_cache_dtype,
             pooling=_pooling(facts, task, spec.name),

@@ -15,6 +15,10 @@ MIB = 1 << 20
 
 KV_SHARE = 0.25
 """Of what is left beside the weights: other models and the page cache live here too."""
+BYTES_A_THREAD = 128 * MIB
+"""Weights that a thread reads for a token before a second thread is worth waiting for. Threads that wait for each other
+stand still whenever another program takes the core of one: beside a busy encoder on two cores a stream of a 94 MB model
+fell from 130 to 22 tokens/s with two threads, to 96 with one, and alone was as fast with one (make bench-beside)."""
 SLOTS = 4
 SLOTS_EMBED = 2
 LONG_ENOUGH = 8192
@@ -38,6 +42,7 @@ class Fit:
     context: int
     """Tokens of one slot."""
     threads: int
+    stream_threads: int
     batch_tokens: int
     kv_cache_dtype: Literal["f16", "q8_0", "q4_0"]
     prompt_cache_mib: int
@@ -52,6 +57,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
     slots, context, why = _room(spec, facts, machine, task, dtype)
     step, step_why = _step(options.batch_tokens, context, task)
     threads = options.threads or machine.cores
+    stream_threads = options.threads or min(threads, max(1, round(facts.size_bytes / BYTES_A_THREAD)))
     need = estimate(facts, context_tokens=slots * context, step_tokens=step, kv_dtype=dtype)
     _check_memory(spec.name, need, machine)
     cache_mib = 0
@@ -62,12 +68,14 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
         slots=slots,
         context=context,
         threads=threads,
+        stream_threads=stream_threads,
         batch_tokens=step,
         kv_cache_dtype=dtype,
         prompt_cache_mib=cache_mib,
         why=(
             *why,
             f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
+            *_stream_threads_why(stream_threads, threads),
             step_why,
             f"KV cache in {dtype}: {'options.kv_cache_dtype' if options.kv_cache_dtype != 'auto' else 'the exact one'}",
             _cache_why(cache_mib, prefix_caching=options.prefix_caching, task=task),
@@ -75,6 +83,12 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
             f"{human(need.kv_bytes)} KV cache, {human(need.compute_bytes)} buffers",
         ),
     )
+
+
+def _stream_threads_why(stream_threads: int, threads: int) -> tuple[str, ...]:
+    if stream_threads == threads:
+        return ()
+    return (f"{stream_threads} for a stream alone: its tokens come no faster from more with so small a model",)
 
 
 def _check_wishes(spec: ModelSpec, facts: ModelFacts, task: Task) -> None:

@@ -17,7 +17,7 @@ ARCHITECTURES = frozenset(
     ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet", "electra", "modernbert", "nomic_bert")
 )
 """Families whose graph the runtime writes itself from safetensors (moorage.runtimes.onnx.graph)."""
-EXTRA_ARGS = ("pooling", "matryoshka")
+EXTRA_ARGS = ("matryoshka", "niceness", "pooling")
 """Fields of EncoderSettings that options.extra_args may set."""
 
 
@@ -64,7 +64,11 @@ class Onnx:
             settings,
             capacity=chosen.max_calls,
             max_model_len=chosen.context,
-            why=(*chosen.why, *(("mean pooling: the files say none",) if silent else ())),
+            why=(
+                *chosen.why,
+                embedded.niceness_why(settings.niceness),
+                *(("mean pooling: the files say none",) if silent else ()),
+            ),
             env=embedded.ENVIRONMENT_OF_ARRAYS,
         )
 

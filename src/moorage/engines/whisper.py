@@ -75,7 +75,7 @@ class FasterWhisper:
             settings,
             capacity=chosen.max_calls,
             max_model_len=None,
-            why=(*chosen.why, _niceness_why(settings)),
+            why=(*chosen.why, embedded.niceness_why(settings.niceness)),
             env=ENVIRONMENT,
         )
 
@@ -103,13 +103,6 @@ def silence() -> bytes:
         recording.setframerate(16_000)
         recording.writeframes(bytes(3200))
     return file.getvalue()
-
-
-def _niceness_why(settings: SpeechSettings) -> str:
-    return (
-        f"niceness {settings.niceness}: speech makes way for the streams of other engines on this machine "
-        "(options.extra_args.niceness, 0 to 19)"
-    )
 
 
 DIAGNOSES: embedded.Diagnoses = (

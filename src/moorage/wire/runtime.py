@@ -28,6 +28,8 @@ class RuntimeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LlamaCppSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One llama.cpp process: a number of slots that each hold `context` tokens."""
 
+    stream_threads: int | None = None
+    """For a step of one token, which is what one stream alone takes; `threads` when left out."""
     slots: int
     context: int
     """Tokens of one slot: the longest prompt plus reply."""
@@ -52,6 +54,8 @@ class EncoderSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown
     """Tokens of one step, padding counted: texts of several calls share it."""
     max_calls: int
     """Calls worked on at once."""
+    niceness: Annotated[int, Meta(ge=0, le=19)] = 5
+    """Of the threads that compute: how far they make way for the streams of other engines."""
     quantize: bool = False
     """Compute the layers of safetensors in 8-bit integers."""
     pooling: Literal["file", "mean", "cls", "max", "lasttoken", "weightedmean"] = "file"

@@ -164,3 +164,19 @@ def test_known_causes(log: str, words: str) -> None:
 
 def test_an_unknown_cause_is_none() -> None:
     assert LlamaCpp().diagnose("all is well") is None
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "options", "threads"),
+    [
+        (94 << 20, {}, (1, 6)),
+        (800 << 20, {}, (6, 6)),
+        (94 << 20, {"threads": 2}, (2, 2)),
+        (800 << 20, {"threads": 1}, (1, 1)),
+    ],
+)
+def test_a_stream_of_a_small_model_takes_fewer_threads(
+    size_bytes: int, options: dict[str, Any], threads: tuple[int, int]
+) -> None:
+    found = settings(order(replace(SMOL, size_bytes=size_bytes), **options))
+    assert (found.stream_threads, found.threads) == threads

@@ -163,7 +163,7 @@ def parameters(settings: LlamaCppSettings) -> xllamacpp.CommonParams:
             )
         setattr(params, name, value)
     params.model.path = settings.model_path
-    params.cpuparams.n_threads = settings.threads
+    params.cpuparams.n_threads = settings.stream_threads or settings.threads
     params.cpuparams_batch.n_threads = settings.threads
     number = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.kv_cache_dtype.upper()}")
     params.cache_type_k = number

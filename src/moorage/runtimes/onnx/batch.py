@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from moorage.errors import InternalError, MoorageError, Overloaded
 from moorage.runtimes.encoding.port import Item, Kind, Numbers
 from moorage.runtimes.host.metrics import Counters
+from moorage.runtimes.host.priority import background
 from moorage.runtimes.onnx.queue import Queue, Waiting
 from moorage.runtimes.onnx.session import Stop, Stopped
 
@@ -55,7 +56,9 @@ class _Call:
 class Batcher:
     """construct → start → stop. `run` is called on one event loop."""
 
-    def __init__(self, compute: Compute, *, batch_tokens: int, max_calls: int, token_s: float = 0.0) -> None:
+    def __init__(
+        self, compute: Compute, *, batch_tokens: int, max_calls: int, token_s: float = 0.0, niceness: int = 0
+    ) -> None:
         """`token_s` is what a token took when it was last measured, 0 where it was not."""
         self.counters = StepCounters()
         self.max_calls = max_calls
@@ -70,6 +73,7 @@ class Batcher:
         self._stop = Stop()
         self._closing = False
         self._token_s = token_s
+        self._niceness = niceness
         self._thread = threading.Thread(target=self._work, name="steps", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -153,6 +157,7 @@ class Batcher:
                 self._stop.set()
 
     def _work(self) -> None:
+        background(self._niceness)
         while self._take():
             before = time.monotonic()
             results: list[Numbers] = []

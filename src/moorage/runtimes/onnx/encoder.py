@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from moorage.runtimes.encoding.port import Cut, Item, Kind, Numbers, Pair, Profile, Text
 from moorage.runtimes.onnx.batch import Batcher
 from moorage.runtimes.onnx.model import Model
+from moorage.wire.runtime import EncoderSettings
 
 INLINE_CHARS = 4096
 """Less text is taken apart at once: a millisecond, about what a thread costs."""
@@ -17,10 +18,16 @@ PIECE_CHARS = 1 << 16
 class OnnxEncoder:
     """construct → start → stop, on one event loop."""
 
-    def __init__(self, model: Model, *, batch_tokens: int, max_calls: int) -> None:
+    def __init__(self, model: Model, settings: EncoderSettings) -> None:
         self._model = model
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="tokens")
-        self.batcher = Batcher(model.step, batch_tokens=batch_tokens, max_calls=max_calls, token_s=model.token_s)
+        self.batcher = Batcher(
+            model.step,
+            batch_tokens=settings.batch_tokens,
+            max_calls=settings.max_calls,
+            token_s=model.token_s,
+            niceness=settings.niceness,
+        )
 
     @property
     def profile(self) -> Profile:

@@ -1,10 +1,12 @@
 """The library as the host runs it."""
 
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from moorage.runtimes.encoding import routes
 from moorage.runtimes.host.app import App
+from moorage.runtimes.host.priority import background, background_session
 from moorage.runtimes.onnx.encoder import OnnxEncoder
 from moorage.runtimes.onnx.metrics import Metrics
 from moorage.runtimes.onnx.model import Model
@@ -21,13 +23,17 @@ class Onnx:
         )
 
     def load(self) -> None:
-        self._model = Model(self._settings)
+        """On a thread of low priority, which the library's own threads inherit."""
+        niceness = self._settings.niceness
+        background_session(niceness)
+        with ThreadPoolExecutor(1, initializer=background, initargs=(niceness,)) as thread:
+            self._model = thread.submit(Model, self._settings).result()
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[App]:
         assert self._model is not None, "load first"
         settings = self._settings
-        encoder = OnnxEncoder(self._model, batch_tokens=settings.batch_tokens, max_calls=settings.max_calls)
+        encoder = OnnxEncoder(self._model, settings)
         encoder.start()
         try:
             yield App(

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from moorage.errors import InternalError, MoorageError
 from moorage.runtimes.host.metrics import Counters
+from moorage.runtimes.host.priority import background
 from moorage.runtimes.whisper.library import Library, Stopped
-from moorage.runtimes.whisper.priority import background
 from moorage.runtimes.whisper.transcriber import Heard, Order, Transcription
 from moorage.wire.runtime import SpeechSettings
 

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from moorage.runtimes.host.app import App
+from moorage.runtimes.host.priority import background, background_session
 from moorage.runtimes.whisper.jobs import Jobs
 from moorage.runtimes.whisper.library import Library
-from moorage.runtimes.whisper.priority import background, background_session
 from moorage.runtimes.whisper.routes import Routes
 from moorage.wire.runtime import SpeechSettings
 

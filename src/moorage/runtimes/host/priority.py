@@ -1,7 +1,7 @@
-"""How the work makes way for others: speech takes what chat streams beside it leave, and a little more.
+"""How work makes way for others: encoders and speech take what chat streams beside them leave, and a little more.
 
-A stream's reader waits for every token, a recording's sender for the whole; and engines whose threads wait for each
-other lose far more than the time that is taken from one of them.
+A stream's reader waits for every token, who sends a recording or texts for the whole; and engines whose threads wait
+for each other lose far more than the time that is taken from one of them (docs/guides/benchmarks.md).
 """
 
 import contextlib
