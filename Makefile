@@ -2,7 +2,7 @@
 #   make serve   set up and serve a real model
 #   make test    set up and pass the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check bench-gateway bench-engine bench-encoder bench-beside format lock clean
+.PHONY: help setup serve test check fuzz bench-gateway bench-engine bench-encoder bench-beside format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,9 @@ serve: setup ## serve the default models; ARGS="…" are passed on
 
 test: $(VENV)/.ready-dev ## unit, contract, integration and end-to-end tests; ARGS="…" are passed to pytest
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.ready-dev ## a running server against its own document, for long; EXAMPLES=… cases of each route
+	@MOORAGE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(VENV)/bin/python -m pytest tests/contract/test_openapi_fuzz.py $(ARGS)
 
 check: $(VENV)/.ready-dev ## lint, types, imports, file sizes, docs
 	@$(VENV)/bin/ruff check .

@@ -36,7 +36,7 @@ def test_a_taken_port_is_named_with_its_owner(short_tmp: Path) -> None:
         (["--host", "0.0.0.0"], "set auth.keys or MOORAGE_API_KEY"),
         (["--host", "203.0.113.7"], "auth.keys"),
         (["--port", "99999"], "server.port"),
-        (["hf:org/name"], "hf:"),
+        (["ftp:org/name"], "ftp:"),
     ],
 )
 def test_what_cannot_start_says_why(short_tmp: Path, args: list[str], words: str) -> None:
