@@ -43,7 +43,7 @@ class EngineOptions(Section):
     kv_cache_dtype: Literal["auto", "f16", "q8_0", "q4_0"] = "auto"
     """Number format of the KV cache."""
     quantization: Literal["none", "int8"] = "none"
-    """Compute with smaller numbers than the files hold: less exact, faster with short texts. Encoders in safetensors."""
+    """Compute with smaller numbers than the files hold: less exact, faster with short texts. Of safetensors."""
     prefix_caching: bool = True
     """Keep the KV cache of finished calls for prompts that begin alike."""
     extra_args: dict[str, str | int | float | bool] = {}
