@@ -33,7 +33,6 @@ from moorage.serve.doctor.findings import Finding, Scope
 from moorage.serve.doctor.secrets import masked
 
 HUB = "https://huggingface.co"
-INDEX = "https://pypi.org/simple"
 ANSWER_S = 2.5
 BEHIND_A_PROXY = "behind a proxy: export https_proxy=http://HOST:PORT"
 SKEW_S = 120.0
@@ -89,6 +88,13 @@ class PipSettings:
     certificates: str = ""
 
 
+def default_index() -> str:
+    """Where pip asks when nobody says otherwise, in its own words."""
+    from pip._internal.models.index import PyPI
+
+    return PyPI.simple_url
+
+
 def pip_settings(told: Outcome) -> PipSettings:
     """What `pip config list` says."""
     found: dict[str, tuple[int, str]] = {}
@@ -103,7 +109,7 @@ def pip_settings(told: Outcome) -> PipSettings:
         except (ValueError, SyntaxError):
             continue
     values = {name: value for name, (_, value) in found.items()}
-    indexes = [values.get("index-url") or INDEX, *values.get("extra-index-url", "").split()]
+    indexes = [values.get("index-url") or default_index(), *values.get("extra-index-url", "").split()]
     if values.get("no-index", "").lower() in ("1", "true", "yes", "on"):
         indexes = []
     return PipSettings(

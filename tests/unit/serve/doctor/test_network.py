@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from moorage.serve.doctor.bounded import Outcome
-from moorage.serve.doctor.network import ask, pip_settings
+from moorage.serve.doctor.network import ask, default_index, pip_settings
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -128,5 +128,5 @@ def test_indexes_as_pip_knows_them() -> None:
     found = pip_settings(Outcome(0, told, ""))
     assert found.indexes == ("https://ann:pw@mirror/simple", "https://a/simple", "file:///srv/wheels")
     assert (found.links, found.certificates) == (("/srv/it's",), "/etc/ca.pem")
-    assert pip_settings(Outcome(1, "", "boom")).indexes == ("https://pypi.org/simple",)
+    assert pip_settings(Outcome(1, "", "boom")).indexes == (default_index(),)
     assert pip_settings(Outcome(0, "global.no-index='true'", "")).indexes == ()
