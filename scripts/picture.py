@@ -24,7 +24,7 @@ def main(target: Path) -> None:
     with tempfile.TemporaryDirectory() as state:
         terminal = Tmux(f"env MOORAGE_STATE_DIR={shlex.quote(state)} PS1='$ ' bash --norc")
         try:
-            terminal.type("make -s serve")
+            terminal.type("make -s serve EXTRAS=speech")
             terminal.wait_for("Ctrl-C stops the server")
             serving = terminal.screen()
             other = Tmux("env PS1='$ ' bash --norc")

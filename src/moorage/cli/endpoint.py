@@ -73,7 +73,8 @@ class Endpoint:
                 several = f"several models to {task}" if task else "several models"
                 raise ModelNotFound(f"{self.url} has {several}: {', '.join(names)}; choose one by --model")
         there = ", ".join(f"{name} ({task})" for name, task in known) or "none at all"
-        raise ModelNotFound(f"{self.url} has no model to {' or '.join(tasks)}; it has {there}")
+        hint = "; `moorage doctor` tells how a server gets speech" if "transcribe" in tasks else ""
+        raise ModelNotFound(f"{self.url} has no model to {' or '.join(tasks)}; it has {there}{hint}")
 
     async def _models(self, client: "Client") -> list[tuple[str, str | None]]:
         """Name and task of each model, in the server's order."""

@@ -119,6 +119,16 @@ def test_errors(answering: Answering, piped: Piped, recording: Path, fault: str,
     assert "Traceback" not in done.stderr
 
 
+def test_a_server_without_speech(answering: Answering, piped: Piped, recording: Path) -> None:
+    answering.behave(models=(("a", "generate"),))
+    done = piped("transcribe", "--url", answering.url, str(recording))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"moorage: {answering.url} has no model to transcribe; it has a (generate); "
+        "`moorage doctor` tells how a server gets speech\n"
+    )
+
+
 def test_no_recording(answering: Answering, piped: Piped, tmp_path: Path) -> None:
     empty = tmp_path / "empty.wav"
     empty.touch()
