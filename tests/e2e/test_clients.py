@@ -88,7 +88,11 @@ class Person(BaseModel):
 
 def test_structured_output(client: OpenAI) -> None:
     reply = client.chat.completions.parse(
-        model="smol", messages=user("Anna is 31 years old. Who is it?"), response_format=Person, max_tokens=60
+        model="smol",
+        messages=user("Anna is 31 years old. Who is it?"),
+        response_format=Person,
+        max_tokens=60,
+        temperature=0,
     )
     assert isinstance(reply.choices[0].message.parsed, Person)
 
@@ -97,6 +101,7 @@ def test_structured_output(client: OpenAI) -> None:
 def test_a_forced_tool_call(client: OpenAI, choice: Any) -> None:
     asked: Any = {
         "model": "smol", "messages": user("What is the weather in Oslo?"), "tools": [WEATHER], "tool_choice": choice,
+        "temperature": 0,
     }  # fmt: skip
     reply = create(client, **asked)
     message = reply.choices[0].message

@@ -20,7 +20,10 @@ from moorage.wire.names import Task
 LOOK_EVERY_S = 0.1
 SETTLED = ("ready", "failed", "stopped")
 FIRST_CALLS: dict[Task, tuple[str, dict[str, Any]]] = {
-    "generate": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Say hello in one sentence."}]}),
+    "generate": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "Say hello in one sentence."}], "max_tokens": 64},
+    ),
     "embed": ("/v1/embeddings", {"input": "Hello!"}),
     "rerank": ("/v1/rerank", {"query": "Where do ships rest?", "documents": ["In a harbour.", "In the sky."]}),
     "classify": ("/classify", {"input": "Hello!"}),
