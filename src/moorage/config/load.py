@@ -199,7 +199,7 @@ class _Loading:
         except ValidationError as error:
             several: set[Path] = set()
             for detail in error.errors(include_url=False):
-                path = real_path(detail["loc"], data)
+                path = real_path(detail["loc"], data, missing=detail["type"] == "missing")
                 if path in several or self._in_document(path) in self._unfilled:
                     continue
                 if len(detail["loc"]) > len(path):

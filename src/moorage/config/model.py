@@ -3,14 +3,25 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from moorage.config.address import Host, Port
 from moorage.config.marks import Restart
-from moorage.config.units import Duration, Unfit
+from moorage.config.units import Duration, Size, Unfit
 from moorage.wire.names import Task
 
 Source = Annotated[str, Field(min_length=1)]
+
+
+def _device(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]+", value):
+        return value
+    raise Unfit(value, "an index like 0, or a UUID like GPU-8a3f…")
+
+
+DeviceName = Annotated[str, BeforeValidator(_device)]
 
 
 class Section(BaseModel):
@@ -29,6 +40,14 @@ class Section(BaseModel):
         return value
 
 
+class RopeScaling(Section):
+    """Reading more tokens than a model was trained for, by stretching its positions."""
+
+    type: Literal["linear", "dynamic", "yarn"]
+    factor: Annotated[float, Field(gt=1, le=128)]
+    """How many times the trained context length."""
+
+
 class EngineOptions(Section):
     """Settings with one neutral name for all engines. Left out: chosen from the file and the machine, and said."""
 
@@ -40,14 +59,43 @@ class EngineOptions(Section):
     """CPU threads for generation."""
     batch_tokens: Annotated[int, Field(ge=32)] | None = None
     """Prompt tokens per engine step. Smaller steps cancel sooner, larger ones may read prompts faster."""
-    kv_cache_dtype: Literal["auto", "f16", "q8_0", "q4_0"] = "auto"
-    """Number format of the KV cache."""
-    quantization: Literal["none", "int8"] = "none"
-    """Compute with smaller numbers than the files hold: less exact, faster with short texts. Of safetensors."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Number format of weights and computation, where the files leave a choice."""
+    kv_cache_dtype: Literal["auto", "f32", "f16", "bf16", "fp8", "q8_0", "q4_0"] = "auto"
+    """Number format of the KV cache. q8_0 is eight bits a number, q4_0 four."""
+    quantization: Literal["none", "int8", "int4", "nf4", "fp8", "awq", "gptq"] = "none"
+    """Compute with smaller numbers than the files hold (int8, int4, nf4, fp8), or read files that were made so (awq,
+    gptq). Less exact, less memory, often faster."""
     prefix_caching: bool = True
     """Keep the KV cache of finished calls for prompts that begin alike."""
-    extra_args: dict[str, str | int | float | bool] = {}
-    """Passed to the engine as they are (llama.cpp: fields of its parameter structure)."""
+    devices: tuple[DeviceName, ...] | None = None
+    """Accelerators of a replica, by index as NVML counts or by UUID. Left out: the freest that fit; an empty list: the
+    processor."""
+    memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of each accelerator's memory that a replica may use, weights and KV cache together."""
+    tensor_parallel: Annotated[int, Field(ge=1, le=64)] = 1
+    """Accelerators that share each layer."""
+    pipeline_parallel: Annotated[int, Field(ge=1, le=64)] = 1
+    """Groups of accelerators that hold consecutive layers."""
+    data_parallel: Annotated[int, Field(ge=1, le=64)] = 1
+    """Copies of the model within one engine."""
+    cuda_graphs: bool = True
+    """Record the steps of the computation once and replay them. Off starts sooner and answers slower."""
+    attention_backend: Annotated[str, Field(min_length=1)] | None = None
+    """The engine's implementation of attention, in its own words."""
+    cpu_offload: Size | None = None
+    """Weights of each accelerator that stay in the machine's memory instead: room for speed."""
+    rope_scaling: RopeScaling | None = None
+    """Stretch the context beyond what the model was trained for."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model's files. Only for files whose authors you trust."""
+    lora: dict[str, Source] = {}
+    """Adapters to offer as models of their own: name → where the adapter comes from, written like `source`."""
+    env: dict[str, str] = {}
+    """Added to the engine's environment."""
+    extra_args: dict[str, str | int | float | bool | list[str | int | float]] = {}
+    """Passed to the engine as they are: its flags without dashes; true is a flag without a value, a list repeats the
+    value (llama.cpp: fields of its parameter structure)."""
 
 
 class ModelSpec(Section):
@@ -66,7 +114,8 @@ class ModelSpec(Section):
     task: Literal["auto", Task] = "auto"
     """What the model is for; auto reads it from the files."""
     engine: str = "auto"
-    """`auto`, an engine's name (`llama.cpp`), or an adapter of your own as `package.module:attribute`."""
+    """`auto`, an engine's name (`llama.cpp`), one pinned to a version (`vllm==0.32.0`), or an adapter of your own as
+    `package.module:attribute`."""
     replicas: Annotated[int, Field(ge=0, le=64)] = 1
     """How many engines run it. 0 keeps it configured and stopped."""
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None

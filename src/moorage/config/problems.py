@@ -82,16 +82,19 @@ class Known:
         return f"{dotted(parent) or 'the top'} may have {', '.join(here)}" if here else ""
 
 
-def real_path(location: tuple[str | int, ...], data: Any) -> Path:
-    """The part of a validator's location that is in the data; the rest names alternatives that were tried."""
+def real_path(location: tuple[str | int, ...], data: Any, *, missing: bool) -> Path:
+    """The part of a validator's location that is in the data; the rest names alternatives that were tried.
+
+    With `missing` the last part is an option that is not there but should be.
+    """
     for length, part in enumerate(location):
         if is_section(data) and part in data:
             data = data[str(part)]
         elif is_list(data) and isinstance(part, int) and part < len(data):
             data = data[part]
         else:
-            missing = is_section(data) and length == len(location) - 1
-            return location if missing else location[:length]
+            absent = missing and is_section(data) and length == len(location) - 1
+            return location if absent else location[:length]
     return location
 
 
@@ -109,7 +112,7 @@ def describe(error: ErrorDetails, path: Path, written: Any, known: Known) -> str
     if isinstance(reason, ValueError) and not isinstance(reason, Unfit):
         return str(reason) if str(reason).startswith(name) else f"{name}: {reason}"
     several = len(error["loc"]) > len(path) and known.at(error["loc"]) is None
-    expected = "text, a number, true or false" if several else _expected(error)
+    expected = "text, a number, true or false, or a list of texts and numbers" if several else _expected(error)
     return f"{name}: {shown(written, option, known.secret(path))} will not do; it should be {expected}"
 
 
@@ -131,7 +134,12 @@ def _expected(error: ErrorDetails) -> str:
         return _EXPECTED[wrong]
     if wrong == "literal_error":
         return str(context["expected"]).replace("'", "")
-    bounds = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+    bounds = {
+        "greater_than_equal": ("at least", "ge"),
+        "less_than_equal": ("at most", "le"),
+        "greater_than": ("more than", "gt"),
+        "less_than": ("less than", "lt"),
+    }
     if wrong in bounds:
         word, key = bounds[wrong]
         return f"{word} {context[key]}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from moorage.core.facts import ModelFacts
 
-KV_BYTES_PER_NUMBER = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+KV_BYTES_PER_NUMBER = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "fp8": 1.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Quantised caches keep 32 numbers and a two-byte scale in a block."""
 FLOAT_BYTES = 4
 ACTIVATIONS = 20

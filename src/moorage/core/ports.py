@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.wire.control import Load, Machine
+from moorage.core.memory import MemoryEstimate
+from moorage.wire.control import Device, Load, Machine
 from moorage.wire.names import Task
 
 
@@ -32,8 +33,13 @@ class LaunchOrder:
     """A Unix socket path, private and short enough to bind, on which the engine should listen."""
     token: str
     """A fresh secret the engine may demand from its callers."""
+    port: int = 0
+    """A loopback port that was free a moment ago, for engines that cannot listen on a Unix socket."""
     spool_dir: str = ""
     """A folder with room for uploads, on a disk; empty for the system's temporary one."""
+    devices: tuple[Device, ...] = ()
+    """The accelerators this replica was given; none means the processor. The worker makes them visible, in this
+    order, before the adapter's own environment is applied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,8 @@ class Launch:
     """Added to a clean environment; secrets go here or into `files`, never into argv."""
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Path → content, written with mode 0600 before the start and removed after the stop."""
+    memory: MemoryEstimate | None = None
+    """What it will take, by part; None where the files do not say enough."""
     why: tuple[str, ...] = ()
     """What was chosen for this file and machine, one line each: `8192 tokens of context: …`."""
 
@@ -70,14 +78,24 @@ class Probe:
 
 @dataclass(frozen=True)
 class Diagnosis:
+    """Why a start failed, and what to do."""
+
     cause: str
     fix: str
+    signature: str = ""
+    """Which known failure it is: `vllm.kv-cache`."""
+    source: str = ""
+    """The public report of the log line it was recognised by."""
+    remedy: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Options with which another try is safe and may work; empty where there are none."""
 
 
 class Engine(Protocol):
     """An engine adapter: data and small pure functions, one module per engine, no sockets and no processes."""
 
     name: str
+    proven: str
+    """The version it was last seen running with in our tests; empty where it never ran."""
     metrics_path: str
     """Prometheus text; empty where the engine has none."""
     cancels_unary: bool

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Engine, Support
 from moorage.engines.registry import load, registered
 from moorage.errors import EngineError
-from moorage.wire.control import Machine
+from moorage.wire.control import Installation, Machine
 
 
 class Choice(NamedTuple):
@@ -20,12 +22,32 @@ class Choice(NamedTuple):
 def choose(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Choice:
     """Raises EngineError with each engine's own reason where none can."""
     if spec.engine != "auto":
-        engine = load(spec.engine)
-        support = engine.supports(facts, machine)
+        name, version = pinned(spec.engine)
+        engine = load(name)
+        support = engine.supports(facts, at_version(machine, name, version))
         if not support.ok:
-            raise EngineError(f"{engine.name} cannot run model {spec.name!r}: {support.why}")
-        return Choice(engine, (f"{engine.name}: named by the configuration",))
+            raise EngineError(f"{spec.engine} cannot run model {spec.name!r}: {support.why}")
+        return Choice(engine, (f"{spec.engine}: named by the configuration",))
     return best_of(registered(), spec.name, facts, machine)
+
+
+def pinned(engine: str) -> tuple[str, str | None]:
+    """An engine's name and the version it is pinned to: `vllm==0.32.0`."""
+    name, _, version = engine.partition("==")
+    return name.strip(), version.strip() or None
+
+
+def at_version(machine: Machine, engine: str, version: str | None) -> Machine:
+    """The machine with no other versions of the engine than the one it is pinned to."""
+    if version is None:
+        return machine
+    kept = [found for found in machine.installations if found.engine != engine or found.version == version]
+    return replace(machine, installations=tuple(kept))
+
+
+def installed(machine: Machine, engine: str) -> Installation | None:
+    """The installation an adapter should start: the first of its engine."""
+    return next((found for found in machine.installations if found.engine == engine), None)
 
 
 def best_of(engines: Iterable[Engine], model: str, facts: ModelFacts, machine: Machine) -> Choice:

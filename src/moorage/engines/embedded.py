@@ -64,7 +64,7 @@ def no_room(least_bytes: int, machine: Machine) -> Support | None:
 
 def with_extra_args(settings: S, spec: ModelSpec, known: Collection[str], engine: str) -> S:
     """The settings with options.extra_args, of which the engine knows some. Raises EngineError."""
-    given: dict[str, Any] = dict(spec.options.extra_args)
+    given: dict[str, Any] = dict(single_values(spec))
     for name in given:
         if name not in known:
             raise EngineError(
@@ -74,6 +74,14 @@ def with_extra_args(settings: S, spec: ModelSpec, known: Collection[str], engine
         return msgspec.convert({**msgspec.structs.asdict(settings), **given}, type(settings))
     except msgspec.ValidationError as error:
         raise EngineError(f"model {spec.name!r}: options.extra_args: {error}") from error
+
+
+def single_values(spec: ModelSpec) -> dict[str, str | int | float | bool]:
+    """options.extra_args of an engine whose settings are single values. Raises EngineError for a list."""
+    for name, value in spec.options.extra_args.items():
+        if isinstance(value, list):
+            raise EngineError(f"model {spec.name!r}: options.extra_args.{name} is a list; write one value")
+    return {name: value for name, value in spec.options.extra_args.items() if not isinstance(value, list)}
 
 
 def launch(

@@ -8,16 +8,19 @@ from moorage.core.memory import estimate
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded
 from moorage.engines.llamacpp_fitting import Fit, fit
+from moorage.engines.options import unused
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
 from moorage.wire.runtime import LlamaCppSettings
 
+HONOURED = frozenset({"max_model_len", "max_sequences", "threads", "batch_tokens", "kv_cache_dtype", "quantization"})
 TASKS: tuple[Task, ...] = ("generate", "embed", "rerank")
 
 
 class LlamaCpp:
     name = "llama.cpp"
+    proven = "xllamacpp 2026.10.11549"
     metrics_path = "/metrics"
     cancels_unary = True
     echoes_model = True
@@ -52,14 +55,14 @@ class LlamaCpp:
             pooling=_pooling(facts, task, spec.name),
             prefix_caching=spec.options.prefix_caching,
             prompt_cache_mib=chosen.prompt_cache_mib,
-            extra_args=dict(spec.options.extra_args),
+            extra_args=embedded.single_values(spec),
         )
         return embedded.launch(
             "llamacpp",
             settings,
             capacity=chosen.slots,
             max_model_len=chosen.context,
-            why=_why(chosen, task, facts),
+            why=(*_why(chosen, task, facts), *unused(spec, self.name, HONOURED)),
             # An abort would start a debugger for its trace, if there is one, and hold the process up.
             env={"GGML_NO_BACKTRACE": "1"},
         )

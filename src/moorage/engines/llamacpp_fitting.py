@@ -36,6 +36,9 @@ PROMPT_CACHE_OF_NEED = 1 / 4
 """A small model is to stay small: the cache takes no more than this beside what the model itself needs."""
 
 
+KvCacheDtype = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fit:
     slots: int
@@ -44,7 +47,7 @@ class Fit:
     threads: int
     stream_threads: int
     batch_tokens: int
-    kv_cache_dtype: Literal["f16", "q8_0", "q4_0"]
+    kv_cache_dtype: KvCacheDtype
     prompt_cache_mib: int
     why: tuple[str, ...]
 
@@ -52,7 +55,7 @@ class Fit:
 def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit:
     """Raises EngineError for wishes that do not fit."""
     options = spec.options
-    dtype: Literal["f16", "q8_0", "q4_0"] = "f16" if options.kv_cache_dtype == "auto" else options.kv_cache_dtype
+    dtype, dtype_why = _kv_cache_dtype(spec)
     _check_wishes(spec, facts, task)
     slots, context, why = _room(spec, facts, machine, task, dtype)
     step, step_why = _step(options.batch_tokens, context, task)
@@ -77,12 +80,21 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
             f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
             *_stream_threads_why(stream_threads, threads),
             step_why,
-            f"KV cache in {dtype}: {'options.kv_cache_dtype' if options.kv_cache_dtype != 'auto' else 'the exact one'}",
+            dtype_why,
             _cache_why(cache_mib, prefix_caching=options.prefix_caching, task=task),
             f"about {human(need.total_bytes)} of memory: {human(need.weights_bytes)} weights, "
             f"{human(need.kv_bytes)} KV cache, {human(need.compute_bytes)} buffers",
         ),
     )
+
+
+def _kv_cache_dtype(spec: ModelSpec) -> tuple[KvCacheDtype, str]:
+    wanted = spec.options.kv_cache_dtype
+    if wanted == "auto":
+        return "f16", "KV cache in f16: the exact one"
+    if wanted == "fp8":
+        return "q8_0", "KV cache in q8_0: the nearest to fp8 that llama.cpp has (options.kv_cache_dtype)"
+    return wanted, f"KV cache in {wanted}: options.kv_cache_dtype"
 
 
 def _stream_threads_why(stream_threads: int, threads: int) -> tuple[str, ...]:

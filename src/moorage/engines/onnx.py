@@ -7,11 +7,13 @@ from moorage.core.facts import ModelFacts
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded
 from moorage.engines.onnx_fitting import fit, least_bytes
+from moorage.engines.options import unused
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
 from moorage.wire.runtime import EncoderSettings
 
+HONOURED = frozenset({"max_model_len", "max_sequences", "threads", "batch_tokens", "quantization"})
 TASKS: tuple[Task, ...] = ("embed", "rerank", "classify")
 ARCHITECTURES = frozenset(
     ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet", "electra", "modernbert", "nomic_bert")
@@ -23,6 +25,7 @@ EXTRA_ARGS = ("matryoshka", "niceness", "pooling")
 
 class Onnx:
     name = "onnx"
+    proven = "onnxruntime 1.31"
     metrics_path = "/metrics"
     cancels_unary = True
     echoes_model = True
@@ -55,7 +58,7 @@ class Onnx:
             context=chosen.context,
             batch_tokens=chosen.batch_tokens,
             max_calls=chosen.max_calls,
-            quantize=spec.options.quantization == "int8",
+            quantize=chosen.quantized,
         )
         settings = embedded.with_extra_args(settings, spec, EXTRA_ARGS, self.name)
         silent = task == "embed" and facts.pooling is None and settings.pooling == "file"
@@ -68,6 +71,7 @@ class Onnx:
                 *chosen.why,
                 embedded.niceness_why(settings.niceness),
                 *(("mean pooling: the files say none",) if silent else ()),
+                *unused(spec, self.name, HONOURED),
             ),
             env=embedded.ENVIRONMENT_OF_ARRAYS,
         )

@@ -32,13 +32,14 @@ class Fit:
     batch_tokens: int
     max_calls: int
     threads: int
+    quantized: bool
     why: tuple[str, ...]
 
 
 def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
     """Raises EngineError for wishes that do not fit."""
     options = spec.options
-    quantized = _quantized(spec, facts)
+    quantized, quantized_why = _quantized(spec, facts)
     context, context_why = _context(spec, facts, machine)
     batch_tokens = options.batch_tokens or max(STEP_TOKENS, context)
     threads = options.threads or machine.cores
@@ -57,26 +58,34 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
         batch_tokens=batch_tokens,
         max_calls=calls,
         threads=threads,
+        quantized=quantized,
         why=(
             context_why,
             f"{batch_tokens} tokens a step at most: {_step_why(options.batch_tokens)}",
             f"{calls} calls at once: {'options.max_sequences' if options.max_sequences else 'their texts share steps'}",
             f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
             f"about {human(need)} of memory: {human(weights)} weights, {human(step)} for a step",
-            *(("8-bit integers: options.quantization",) if quantized else ()),
+            *quantized_why,
         ),
     )
 
 
-def _quantized(spec: ModelSpec, facts: ModelFacts) -> bool:
-    if spec.options.quantization == "none":
-        return False
+def _quantized(spec: ModelSpec, facts: ModelFacts) -> tuple[bool, tuple[str, ...]]:
+    wanted = spec.options.quantization
+    if wanted == "none":
+        return False, ()
     if facts.format != "safetensors":
         raise EngineError(
             f"model {spec.name!r}: options.quantization is for safetensors; of {facts.format} take the file that is "
             "quantised already"
         )
-    return True
+    if wanted in ("awq", "gptq"):
+        raise EngineError(
+            f"model {spec.name!r}: options.quantization is {wanted}, which is a way files are made; the onnx engine "
+            "reads none of them: take int8, or vllm"
+        )
+    nearest = "" if wanted == "int8" else f"the nearest to {wanted} that it has, "
+    return True, (f"8-bit integers: {nearest}options.quantization",)
 
 
 def weights_bytes(facts: ModelFacts) -> int:

@@ -14,7 +14,10 @@ ENGINES: dict[str, str] = {
 }
 """Name → `module:class` of the adapter, in the order `auto` asks them."""
 
-PARTS = ("name", "metrics_path", "cancels_unary", "echoes_model", "supports", "launch", "probe", "observe", "diagnose")
+PARTS = (
+    *("name", "proven", "metrics_path", "cancels_unary", "echoes_model"),
+    *("supports", "launch", "probe", "observe", "diagnose"),
+)
 
 
 def load(name: str) -> Engine:

@@ -31,6 +31,7 @@ BOUNDARY = "moorage-readiness"
 
 class FasterWhisper:
     name = "faster-whisper"
+    proven = "faster-whisper 1.2.1"
     metrics_path = "/metrics"
     cancels_unary = True
     echoes_model = True

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
-from moorage.config.model import EngineOptions, ModelSpec
+from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import FLOAT_BYTES, MEMORY_SHARE
 from moorage.core.text import human
+from moorage.engines.options import unused
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 
+HONOURED = frozenset({"max_sequences", "threads", "quantization"})
 CALLS = 2
 PROCESS_BYTES = 256 * 1024 * 1024
 """Interpreter, CTranslate2, FFmpeg's libraries, the detector of speech."""
@@ -46,7 +48,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
             f"{calls} recordings at once: {reason}",
             f"{threads} threads a recording: {half}",
             f"about {human(need)} of memory: {human(weights_bytes(facts))} weights",
-            *_without_meaning(options),
+            *unused(spec, "speech", HONOURED),
             *(("8-bit integers: what it takes anyway",) if options.quantization == "int8" else ()),
         ),
     )
@@ -62,9 +64,3 @@ def memory_bytes(facts: ModelFacts, calls: int) -> int:
     layers, width = facts.layers or 0, facts.embedding_length or 0
     window = AUDIO_POSITIONS * width * FLOAT_BYTES * (2 * layers + BEAMS)
     return PROCESS_BYTES + max(weights_bytes(facts) + calls * (CALL_BYTES + window), facts.size_bytes)
-
-
-def _without_meaning(options: EngineOptions) -> tuple[str, ...]:
-    named = ("max_model_len", "batch_tokens", "kv_cache_dtype")
-    given = [name for name in named if getattr(options, name) not in (None, "auto")]
-    return tuple(f"options.{name} is not used: speech has no such thing" for name in given)

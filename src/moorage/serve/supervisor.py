@@ -75,6 +75,7 @@ class Supervisor:
             ),
             self._client,
             ModelStore(config.cache_dir).fetch,
+            tuple,
         )
         await self._worker.start()
         self.gateways = Gateways(config, state, self._bound, address, token)

@@ -21,6 +21,7 @@ class FakeAdapter:
     """`core.ports.Engine` for the fake engine. What it serves answers to `fake/NAME`, so that a test sees renaming."""
 
     name = "fake"
+    proven = "of this version"
     metrics_path = "/metrics"
     cancels_unary = True
     echoes_model = False

@@ -16,12 +16,35 @@ PRINCIPAL_HEADER = "X-Moorage-Principal"
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """One accelerator of a machine."""
+    """One accelerator of a machine, or one slice of a card that is partitioned."""
 
     kind: str
+    """`cuda`."""
     index: int
+    """As NVML counts, which is by PCI bus; engines are told to count the same way."""
     name: str
     memory_bytes: int
+    uuid: str = ""
+    """`GPU-…` or, of a slice, `MIG-…`: what CUDA_VISIBLE_DEVICES takes as well as an index."""
+    compute_capability: str = ""
+    """`9.0`; empty where it is unknown."""
+    driver: str = ""
+
+
+class Installation(Struct, frozen=True, kw_only=True):
+    """An engine that is there to be started as a process."""
+
+    engine: str
+    """Its name in the registry."""
+    version: str
+    command: tuple[str, ...]
+    """What starts it, without arguments: `(…/bin/vllm, serve)`."""
+    flags: tuple[str, ...] | None = None
+    """The flags its own `--help` tells, `--max-model-len` and the like; None where it could not be asked."""
+    env: dict[str, str] = {}
+    """What it needs in its environment wherever it runs, such as libraries loaded beforehand."""
+    managed: bool = False
+    """Installed by `moorage engine install`; else found on PATH or named in the configuration."""
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -31,6 +54,8 @@ class Machine(Struct, frozen=True, kw_only=True):
     cores: int
     memory_bytes: int
     devices: tuple[Device, ...] = ()
+    installations: tuple[Installation, ...] = ()
+    """Newest first, managed ones before others."""
 
 
 class Hello(Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ class LlamaCppSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknow
     """Tokens of one slot: the longest prompt plus reply."""
     batch_tokens: int
     """Prompt tokens per engine step; cancellation is seen between steps."""
-    kv_cache_dtype: Literal["f16", "q8_0", "q4_0"] = "f16"
+    kv_cache_dtype: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16"
     pooling: Literal["file", "mean", "rank"] = "file"
     """What is made of token vectors: one vector, or with rank a score; `file` is what the model file says."""
     prefix_caching: bool = True

@@ -18,7 +18,7 @@ from moorage.worker.launching import Berth
 from moorage.worker.machine import machine
 from moorage.worker.roster import Roster
 from moorage.worker.rundir import RunDirLock, open_run_dir
-from moorage.worker.settings import Fetch, WorkerSettings
+from moorage.worker.settings import Fetch, Installed, WorkerSettings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -26,10 +26,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Worker:
     """Construct → start → stop. `wait` returns only if the worker cannot go on by itself."""
 
-    def __init__(self, settings: WorkerSettings, client: Client, fetch: Fetch) -> None:
+    def __init__(self, settings: WorkerSettings, client: Client, fetch: Fetch, installed: Installed) -> None:
         self._settings = settings
         self._client = client
         self._fetch = fetch
+        self._installed = installed
         self._lock: RunDirLock | None = None
         self._roster: Roster | None = None
         self._agent: Agent | None = None
@@ -47,7 +48,14 @@ class Worker:
         self._lock = RunDirLock(run_dir)
         self._lock.acquire()
         here = await asyncio.to_thread(machine)
-        berth = Berth(settings=settings, run_dir=run_dir, machine=here, client=self._client, fetch=self._fetch)
+        berth = Berth(
+            settings=settings,
+            run_dir=run_dir,
+            machine=here,
+            client=self._client,
+            fetch=self._fetch,
+            installed=self._installed,
+        )
         self._roster = Roster(berth, self._changed)
         hello = Hello(
             worker=settings.id,

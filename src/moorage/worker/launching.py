@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
 from moorage.core.ports import Diagnosis, Engine, Launch, LaunchOrder
 from moorage.core.replica import fingerprint
-from moorage.engines.choose import choose
+from moorage.engines.choose import at_version, choose, pinned
 from moorage.errors import DeadlineExceeded, EngineError, UpstreamError
 from moorage.http.client import Client
 from moorage.models.files import facts as read_facts
@@ -23,7 +25,7 @@ from moorage.worker.keepers import KeeperLink, KeeperOrder
 from moorage.worker.logs import last_start, log_path
 from moorage.worker.record import Record, record_path, write_record
 from moorage.worker.rundir import next_generation, replica_dir
-from moorage.worker.settings import Fetch, WorkerSettings
+from moorage.worker.settings import Fetch, Installed, WorkerSettings
 
 HEALTH_TIMEOUT_S = 5.0
 POLL_S = 0.05
@@ -43,6 +45,7 @@ class Berth:
     machine: Machine
     client: Client
     fetch: Fetch
+    installed: Installed
 
     def directory(self, replica: str) -> Path:
         return replica_dir(self.run_dir, replica)
@@ -67,19 +70,21 @@ class Running:
 async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path: Path) -> Running:
     """Start an engine for a model file; it is not ready yet. Raises MoorageError or OSError."""
     facts = await asyncio.to_thread(read_facts, path)
-    choice = await asyncio.to_thread(choose, spec, facts, berth.machine)
+    machine = replace(berth.machine, installations=await asyncio.to_thread(berth.installed))
+    choice = await asyncio.to_thread(choose, spec, facts, machine)
     engine = choice.engine
     directory = berth.directory(order.replica)
     generation = await asyncio.to_thread(next_generation, directory)
-    socket = directory / "engine.sock"
+    own_socket = directory / "engine.sock"
     launch = await asyncio.to_thread(
         engine.launch,
         LaunchOrder(
             replica=order.replica,
             model=spec,
             facts=facts,
-            machine=berth.machine,
-            socket=str(socket),
+            machine=at_version(machine, *pinned(spec.engine)),
+            socket=str(own_socket),
+            port=free_port(),
             token=secrets.token_urlsafe(32),
             spool_dir=str(berth.settings.spool_dir or ""),
         ),
@@ -94,15 +99,15 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
         launch=launch,
         why=(*choice.why, *launch.why),
     )
-    await asyncio.to_thread(_write_files, directory, socket, launch, record)
+    await asyncio.to_thread(_write_files, directory, own_socket, launch, record)
     keeper = KeeperOrder(
         argv=list(launch.argv),
-        env={**clean_environment(), **launch.env},
+        env={**clean_environment(), **launch.env, **spec.options.env},
         cwd=str(directory),
         log=str(berth.log(order.replica)),
         generation=generation,
         lease_s=berth.settings.keeper_lease_s,
-        remove=[*launch.files, str(socket), str(record_path(directory))],
+        remove=[*launch.files, str(own_socket), str(record_path(directory))],
     )
     return Running(record=record, engine=engine, link=await KeeperLink.start(directory, keeper))
 
@@ -192,9 +197,16 @@ def _diagnose(engine: Engine, said: str) -> Diagnosis | None:
         return None
 
 
-def _write_files(directory: Path, socket: Path, launch: Launch, record: Record) -> None:
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _write_files(directory: Path, own_socket: Path, launch: Launch, record: Record) -> None:
     """What the engine reads at its start, by this user only; the keeper removes it when the engine is gone."""
-    socket.unlink(missing_ok=True)
+    own_socket.unlink(missing_ok=True)
     for name, content in launch.files.items():
         path = Path(name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moorage.core.replica import BACKOFF_S
-from moorage.wire.control import Progress
+from moorage.wire.control import Installation, Progress
 
 Fetch = Callable[[str, str | None, Callable[[Progress], None] | None], Awaitable[Path]]
 """(source, sha256, on_progress) → the model's file on this machine. Raises ModelError."""
+
+Installed = Callable[[], tuple[Installation, ...]]
+"""The engines that are there to be started as processes, newest first. Blocks."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ MACHINE = Machine(hostname="here", cores=2, memory_bytes=1 << 30)
 FACTS = ModelFacts(path="/any", format="gguf", task="generate", architecture="any", size_bytes=1)
 
 
-def order(folder: str, **extra: str | int | float | bool) -> LaunchOrder:
+def order(folder: str, **extra: str | int | float | bool | list[str | int | float]) -> LaunchOrder:
     model = ModelSpec(name="boat", source="/any", options=EngineOptions(max_sequences=2, extra_args=extra))
     socket = str(Path(folder) / "s")
     return LaunchOrder(replica="boat-0", model=model, facts=FACTS, machine=MACHINE, socket=socket, token="secret")

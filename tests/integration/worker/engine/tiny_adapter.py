@@ -15,6 +15,7 @@ PROGRAM = Path(__file__).with_name("tiny_engine.py")
 class TinyAdapter:
     name = "tiny"
     metrics_path = "/metrics"
+    proven = "of this version"
     cancels_unary = True
     echoes_model = True
 

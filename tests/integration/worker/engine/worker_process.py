@@ -26,7 +26,7 @@ async def main() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with Client() as client:
-        worker = Worker(WorkerSettings(**fields), client, fetch)
+        worker = Worker(WorkerSettings(**fields), client, fetch, tuple)
         await worker.start()
         await stop.wait()
         await worker.stop(5.0)
