@@ -34,7 +34,7 @@ $(VENV)/.ready-extra-%: requirements-%.lock $(VENV)/.ready
 	@$(UV) pip install --quiet --require-hashes --only-binary :all: -r $<
 	@touch $@
 
-setup: $(VENV)/.ready $(EXTRAS:%=$(VENV)/.ready-extra-%) ## make .venv with what serving needs; EXTRAS="speech" adds to it
+setup: $(VENV)/.ready $(EXTRAS:%=$(VENV)/.ready-extra-%) ## make .venv with what serving needs; EXTRAS="speech openvino" adds to it
 
 serve: setup ## serve the default models; ARGS="…" are passed on
 	@exec $(VENV)/bin/moorage serve $(ARGS)
@@ -75,6 +75,7 @@ lock: $(UV) ## renew the hashed lock files; every other holds the versions of th
 	@$(LOCKED) --upgrade --all-extras --group dev -o requirements-dev.lock
 	@$(LOCKED) -c requirements-dev.lock -o requirements.lock
 	@$(LOCKED) -c requirements-dev.lock --extra speech -o requirements-speech.lock
+	@$(LOCKED) -c requirements-dev.lock --extra openvino -o requirements-openvino.lock
 
 clean: ## remove what the commands above made in this folder
 	rm -rf .venv .uv .pytest_cache .ruff_cache dist build
