@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import MemoryEstimate
-from moorage.wire.control import Device, Load, Machine
+from moorage.wire.control import Device, Load, Machine, Manners
 from moorage.wire.names import Task
 
 
@@ -19,6 +19,8 @@ class Support:
     why: str
     rank: int = 0
     """Among those that can, `auto` takes the highest."""
+    accelerator: str = ""
+    """The kind of devices it would compute on here (`cuda`); empty for the processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class Launch:
     """Added to a clean environment; secrets go here or into `files`, never into argv."""
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Path → content, written with mode 0600 before the start and removed after the stop."""
+    manners: Manners = Manners()
+    """How calls are put to it, where not as they come."""
     memory: MemoryEstimate | None = None
     """What it will take, by part; None where the files do not say enough."""
     why: tuple[str, ...] = ()

@@ -17,18 +17,20 @@ class Choice(NamedTuple):
     engine: Engine
     why: tuple[str, ...]
     """One line an engine, the chosen one first."""
+    accelerator: str
+    """The kind of devices it computes on; empty for the processor."""
 
 
 def choose(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Choice:
     """Raises EngineError with each engine's own reason where none can."""
+    offer = offered(machine, spec)
     if spec.engine != "auto":
-        name, version = pinned(spec.engine)
-        engine = load(name)
-        support = engine.supports(facts, at_version(machine, name, version))
+        engine = load(pinned(spec.engine)[0])
+        support = engine.supports(facts, offer)
         if not support.ok:
             raise EngineError(f"{spec.engine} cannot run model {spec.name!r}: {support.why}")
-        return Choice(engine, (f"{spec.engine}: named by the configuration",))
-    return best_of(registered(), spec.name, facts, machine)
+        return Choice(engine, (f"{spec.engine}: named by the configuration",), support.accelerator)
+    return best_of(registered(), spec.name, facts, offer)
 
 
 def pinned(engine: str) -> tuple[str, str | None]:
@@ -37,12 +39,12 @@ def pinned(engine: str) -> tuple[str, str | None]:
     return name.strip(), version.strip() or None
 
 
-def at_version(machine: Machine, engine: str, version: str | None) -> Machine:
-    """The machine with no other versions of the engine than the one it is pinned to."""
-    if version is None:
-        return machine
-    kept = [found for found in machine.installations if found.engine != engine or found.version == version]
-    return replace(machine, installations=tuple(kept))
+def offered(machine: Machine, spec: ModelSpec) -> Machine:
+    """What of a machine a model may use: of its engine the version it is pinned to, devices unless it wants none."""
+    engine, version = pinned(spec.engine)
+    kept = [found for found in machine.installations if found.engine != engine or version in (None, found.version)]
+    devices = () if spec.options.devices == () else machine.devices
+    return replace(machine, installations=tuple(kept), devices=devices)
 
 
 def installed(machine: Machine, engine: str) -> Installation | None:
@@ -59,7 +61,7 @@ def best_of(engines: Iterable[Engine], model: str, facts: ModelFacts, machine: M
         raise EngineError(f"no engine can run model {model!r} here: {reasons}")
     best, best_support = max(able, key=_rank)
     others = [_line(engine, support) for engine, support in asked if engine is not best]
-    return Choice(best, (f"{best.name}: {best_support.why}", *others))
+    return Choice(best, (f"{best.name}: {best_support.why}", *others), best_support.accelerator)
 
 
 def _rank(entry: tuple[Engine, Support]) -> int:

@@ -16,6 +16,7 @@ from moorage.worker.api import Api
 from moorage.worker.identity import boot_id
 from moorage.worker.launching import Berth
 from moorage.worker.machine import machine
+from moorage.worker.pool import DevicePool
 from moorage.worker.roster import Roster
 from moorage.worker.rundir import RunDirLock, open_run_dir
 from moorage.worker.settings import Fetch, Installed, WorkerSettings
@@ -55,6 +56,7 @@ class Worker:
             client=self._client,
             fetch=self._fetch,
             installed=self._installed,
+            pool=DevicePool(here.devices),
         )
         self._roster = Roster(berth, self._changed)
         hello = Hello(

@@ -13,9 +13,11 @@ import structlog
 from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
+from moorage.core.devices import Hold, Wish, environment
 from moorage.core.ports import Diagnosis, Engine, Launch, LaunchOrder
 from moorage.core.replica import fingerprint
-from moorage.engines.choose import at_version, choose, pinned
+from moorage.engines.choose import Choice, choose, offered, pinned
+from moorage.engines.registry import load
 from moorage.errors import DeadlineExceeded, EngineError, UpstreamError
 from moorage.http.client import Client
 from moorage.models.files import facts as read_facts
@@ -23,6 +25,7 @@ from moorage.wire.control import Machine, ReplicaOrder
 from moorage.worker.environment import clean_environment
 from moorage.worker.keepers import KeeperLink, KeeperOrder
 from moorage.worker.logs import last_start, log_path
+from moorage.worker.pool import DevicePool
 from moorage.worker.record import Record, record_path, write_record
 from moorage.worker.rundir import next_generation, replica_dir
 from moorage.worker.settings import Fetch, Installed, WorkerSettings
@@ -46,6 +49,7 @@ class Berth:
     client: Client
     fetch: Fetch
     installed: Installed
+    pool: DevicePool
 
     def directory(self, replica: str) -> Path:
         return replica_dir(self.run_dir, replica)
@@ -73,6 +77,7 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
     machine = replace(berth.machine, installations=await asyncio.to_thread(berth.installed))
     choice = await asyncio.to_thread(choose, spec, facts, machine)
     engine = choice.engine
+    hold = _hold(berth, order.replica, spec, choice)
     directory = berth.directory(order.replica)
     generation = await asyncio.to_thread(next_generation, directory)
     own_socket = directory / "engine.sock"
@@ -82,11 +87,12 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
             replica=order.replica,
             model=spec,
             facts=facts,
-            machine=at_version(machine, *pinned(spec.engine)),
+            machine=offered(machine, spec),
             socket=str(own_socket),
             port=free_port(),
             token=secrets.token_urlsafe(32),
             spool_dir=str(berth.settings.spool_dir or ""),
+            devices=hold.devices if hold else (),
         ),
     )
     record = Record(
@@ -97,12 +103,13 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
         adapter=engine.name if spec.engine == "auto" else spec.engine,
         facts=facts,
         launch=launch,
-        why=(*choice.why, *launch.why),
+        why=(*choice.why, *_devices_why(hold), *launch.why),
+        hold=hold,
     )
     await asyncio.to_thread(_write_files, directory, own_socket, launch, record)
     keeper = KeeperOrder(
         argv=list(launch.argv),
-        env={**clean_environment(), **launch.env, **spec.options.env},
+        env={**clean_environment(), **_visible(berth, hold), **launch.env, **spec.options.env},
         cwd=str(directory),
         log=str(berth.log(order.replica)),
         generation=generation,
@@ -114,15 +121,37 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
 
 async def adopt_engine(berth: Berth, record: Record) -> Running | None:
     """The engine that a record tells of, if it still runs under its keeper."""
-    spec = ModelSpec.model_validate(record.order.model).model_copy(update={"engine": record.adapter})
-    choice = await asyncio.to_thread(choose, spec, record.facts, berth.machine)
+    engine = await asyncio.to_thread(load, pinned(record.adapter)[0])
     link = await KeeperLink.adopt(berth.directory(record.order.replica), berth.settings.keeper_lease_s)
     if link is None:
         return None
     if link.generation != record.generation:
         await link.close()
         return None
-    return Running(record=record, engine=choice.engine, link=link)
+    berth.pool.restore(record.order.replica, record.hold)
+    return Running(record=record, engine=engine, link=link)
+
+
+def _hold(berth: Berth, replica: str, spec: ModelSpec, choice: Choice) -> Hold | None:
+    """The accelerators of a replica whose engine computes on them. Raises EngineError where they cannot be had."""
+    options = spec.options
+    if not choice.accelerator or options.devices == ():
+        return None
+    count = options.tensor_parallel * options.pipeline_parallel * options.data_parallel
+    wish = Wish(model=spec.name, count=count, share=options.memory_fraction, named=options.devices)
+    return berth.pool.take(replica, wish)
+
+
+def _devices_why(hold: Hold | None) -> tuple[str, ...]:
+    if hold is None:
+        return ()
+    names = ", ".join(f"{device.index} ({device.name})" for device in hold.devices)
+    return (f"device {names}: {hold.share:.0%} of its memory",)
+
+
+def _visible(berth: Berth, hold: Hold | None) -> dict[str, str]:
+    """No engine sees a device that it was not given."""
+    return environment(hold.devices if hold else ()) if berth.machine.devices else {}
 
 
 async def become_ready(berth: Berth, running: Running, timeout_s: float) -> None:

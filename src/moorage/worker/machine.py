@@ -7,19 +7,24 @@ from pathlib import Path
 
 import psutil
 
+from moorage.core.devices import visible
 from moorage.wire.control import Machine
+from moorage.worker import nvml
 
 
 def machine(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Machine:
-    """Cores and memory this process may really use: affinity and cgroup limits (v1 and v2) respected."""
+    """Cores, memory and accelerators this process may really use: affinity, cgroup limits (v1 and v2) and
+    CUDA_VISIBLE_DEVICES respected."""
     cores = len(os.sched_getaffinity(0))
     quota = cpu_limit(cgroups, own)
     memory = psutil.virtual_memory().total
+    devices = visible(nvml.cards(nvml.library()), os.environ.get("CUDA_VISIBLE_DEVICES"))
     limit = memory_limit_bytes(cgroups, own)
     return Machine(
         hostname=socket.gethostname(),
         cores=max(1, min(cores, math.ceil(quota)) if quota is not None else cores),
         memory_bytes=min(memory, limit) if limit is not None else memory,
+        devices=devices,
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from moorage.access.private import write_private
+from moorage.core.devices import Hold
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Launch
 from moorage.wire.control import ReplicaOrder
@@ -26,6 +27,8 @@ class Record(Struct, frozen=True, kw_only=True):
     launch: Launch
     """Without environment and without the files' content: those were for the start."""
     why: tuple[str, ...]
+    hold: Hold | None = None
+    """The accelerators it has."""
     ready: bool = False
     """A start that was not finished is not adopted but done again."""
 

@@ -248,6 +248,8 @@ class Replica:
         running, self._fetched = self._running, None
         self._settled.set()
         what = f"start failed: {error.message if isinstance(error, MoorageError) else error}"
+        if running is None:
+            self._berth.pool.release(self.id)
         if running is not None:
             await running.link.stop(FAILED_GRACE_S)
         if _heals_by_itself(error):
@@ -285,6 +287,7 @@ class Replica:
         running = self._running
         if running is None:
             await asyncio.to_thread(kill_replica, self._directory)  # a start that was cut off half way
+            self._berth.pool.release(self.id)
         else:
             if self._now.state == "ready":
                 self._set("draining", reason)
@@ -315,6 +318,7 @@ class Replica:
         """Forget an engine that has ended, and what its keeper could not remove if that was killed."""
         await running.link.close()
         await self._berth.client.forget(running.launch.address)
+        self._berth.pool.release(self.id)
         await asyncio.to_thread(_clean_up, self._directory, running)
         self._running, self._load = None, Load()
 
@@ -341,6 +345,7 @@ def _reachable(report: ReplicaReport, running: Running) -> ReplicaReport:
         max_model_len=launch.max_model_len,
         cancels_unary=engine.cancels_unary,
         echoes_model=engine.echoes_model,
+        manners=launch.manners,
         pid=running.link.pid,
     )
 

@@ -27,16 +27,16 @@ def spec(engine: str = "auto") -> ModelSpec:
 
 
 def test_auto_says_why() -> None:
-    engine, why = choose(spec(), FACTS, MACHINE)
+    engine, why, _ = choose(spec(), FACTS, MACHINE)
     assert engine.name == "llama.cpp"
     assert why[0].startswith("llama.cpp: runs GGUF files")
 
 
 def test_the_highest_rank_wins_and_the_others_are_told() -> None:
-    engine, why = best_of([LlamaCpp(), Better()], "m", FACTS, MACHINE)
+    engine, why, _ = best_of([LlamaCpp(), Better()], "m", FACTS, MACHINE)
     assert engine.name == "better"
     assert why == ("better: made for llamas", "not llama.cpp: ranked lower; runs GGUF files on the CPU")
-    engine, why = best_of([LlamaCpp(), Better()], "m", replace(FACTS, architecture="gemma"), MACHINE)
+    engine, why, _ = best_of([LlamaCpp(), Better()], "m", replace(FACTS, architecture="gemma"), MACHINE)
     assert engine.name == "llama.cpp"
     assert why[1] == "not better: made for llamas"
 
