@@ -191,6 +191,7 @@ class Fleet:
             seat=replica.seat,
             cancels_unary=report.cancels_unary,
             echoes_model=report.echoes_model,
+            manners=report.manners,
             retry_at=report.retry_at,
             restarts=report.restarts,
         )

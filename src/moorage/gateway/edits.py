@@ -36,8 +36,29 @@ def folds(call: Call, target: TargetRow) -> bool:
     return call.surface.generates and not call.stream and not target.cancels_unary
 
 
+def path_at(call: Call, target: TargetRow) -> str:
+    """Where the engine serves this surface. Raises BadRequest where it does not."""
+    path = target.manners.paths.get(call.surface.path, call.surface.path)
+    if not path:
+        raise BadRequest(f"{call.asked!r} runs on {target.engine}, which has no {call.surface.path}", param="model")
+    return path
+
+
+def check_tools(asked: Fields, call: Call, target: TargetRow) -> None:
+    """Refuse a demand for a tool call that this engine would take for a wish."""
+    choice = bytes(asked.get("tool_choice", b"null")).strip()
+    if target.manners.forces_tools or choice in (b"null", b'"auto"', b'"none"'):
+        return
+    raise BadRequest(
+        f"{call.asked!r} cannot be made to call a tool: its chat template knows no tools, so that {target.engine} would "
+        "let it answer as it likes; leave tool_choice at auto, or ask for JSON with response_format",
+        param="tool_choice",
+    )
+
+
 def for_target(asked: Fields, call: Call, model: ModelRow, target: TargetRow) -> bytes:
-    """The body for one engine."""
+    """The body for one engine. Raises BadRequest for what it is known not to do."""
+    check_tools(asked, call, target)
     fields: Fields = {name: raw for name, raw in asked.items() if name not in PRIVATE_FIELDS}
     if not target.echoes_model:
         fields["model"] = body.value(target.served_name)
@@ -48,6 +69,8 @@ def for_target(asked: Fields, call: Call, model: ModelRow, target: TargetRow) ->
     if call.surface.generates and ((call.stream and not call.wants_usage) or folds(call, target)):
         options = body.read(fields, "stream_options", dict[str, object], {})
         fields["stream_options"] = body.value({**options, "include_usage": True})
+    if call.surface.generates:
+        fields |= {name: body.value(item) for name, item in target.manners.adds.items()}
     bound, bounds = call.surface.bound, call.surface.bounds
     if bound and model.max_output_tokens and not any(body.read(fields, name, int, 0) for name in bounds):
         fields[bound] = body.value(model.max_output_tokens)

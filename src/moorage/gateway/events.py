@@ -38,7 +38,7 @@ class Events:
         """
         if not self._echoes_model or not chunk.endswith(b"\n\n") or b"\r" in chunk:
             return None
-        if b"[DONE]" in chunk or b'"error"' in chunk:
+        if b"[DONE]" in chunk or b'"error"' in chunk or b'"prompt_progress"' in chunk:
             return None
         if usages := chunk.count(b'"usage"'):
             if usages != chunk.count(b',"usage":null'):
@@ -55,12 +55,14 @@ class Events:
             self.done = True
             return sse.DONE
         raise_error(event)
-        if b'"usage"' not in event and self._echoes_model:
+        if b'"usage"' not in event and self._echoes_model and b'"prompt_progress"' not in event:
             call.chunks += 1
             return event
         data = sse.data_of(event)
         if data is None:
             return event
+        if silent(data):
+            return None
         try:
             fields = body.parse(data)
         except BadRequest as error:
@@ -77,6 +79,17 @@ class Events:
         if not self._echoes_model and "model" in fields:
             fields["model"] = body.value(call.asked)
         return sse.event(body.join(fields))
+
+
+def silent(data: bytes) -> bool:
+    """Whether an event is nothing for clients: how far a prompt is read, which only keeps an engine looking after its
+    client (`Manners.adds`), or the null with which llama-server begins the streams of several prompts."""
+    if b'"prompt_progress"' not in data:
+        return data == b"null"
+    try:
+        return "prompt_progress" in body.parse(data)
+    except BadRequest:
+        return False  # whoever reads it next says so
 
 
 def raise_error(event: bytes) -> None:

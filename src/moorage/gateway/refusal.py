@@ -1,10 +1,21 @@
 """An engine's error reply as ours: its words kept where they concern the caller, its status mapped."""
 
+import re
+
 import msgspec
 
 from moorage.errors import BadRequest, MoorageError, NotFound, TooLarge, Unavailable, UnsupportedType, UpstreamError
 
 RETRY_AFTER_MAX_S = 3600.0
+
+
+_TOO_LONG = re.compile(
+    r"maximum context length|model's context length|exceeds the (?:available )?context (?:size|length)|"
+    r"[Pp]rompt sequence length is greater|exceed max_(?:seq_len|num_tokens|input_len)"
+)
+"""Prompts beyond the context, in the words of llama-server, vLLM, SGLang, mistral.rs and TensorRT-LLM."""
+_NOT_READ = re.compile(r"(?:image|audio|video) input is not supported")
+"""What llama-server calls a failure of its own (500), though the caller sent what the model cannot read."""
 
 
 class _EngineError(msgspec.Struct):
@@ -27,6 +38,10 @@ def refusal(status: int, content: bytes, retry_after: str | None) -> MoorageErro
     """What a call fails with when an engine answers `status` (anything but 200)."""
     message = message_of(content) or f"the engine answered {status}"
     param, code = _origin(content)
+    if status in (400, 413, 422) and _TOO_LONG.search(message):
+        return BadRequest(message, param=param, code="context_length_exceeded")
+    if status == 500 and _NOT_READ.search(message):
+        return BadRequest(message, param=param)
     if status in (401, 403):
         return UpstreamError("the engine refused the gateway's credentials")
     if status == 404:

@@ -6,13 +6,14 @@ import msgspec
 
 from moorage.dialects.openai_fold import Fold
 from moorage.errors import BadRequest, UpstreamBroken, UpstreamError
+from moorage.gateway import tokens
 from moorage.gateway.call import Call
-from moorage.gateway.edits import folds
-from moorage.gateway.events import Events, raise_error
+from moorage.gateway.edits import folds, path_at
+from moorage.gateway.events import Events, raise_error, silent
 from moorage.gateway.exchange import Exchange
 from moorage.gateway.refusal import refusal
 from moorage.gateway.usage import usage_of
-from moorage.http.client import Client, Reply
+from moorage.http.client import Client, PendingReply, Reply
 from moorage.http.deadline import Deadline
 from moorage.http.upload import Upload
 from moorage.wire import body, sse
@@ -44,24 +45,37 @@ class Relay:
         """Raises UpstreamError (`exchange.started` tells whether before the first byte) or what the engine refused."""
         call, target = self._call, self._target
         call.phase = "prefill"
-        async with self._client.call(
-            target.address,
-            "POST",
-            call.surface.path,
-            body=content,
-            token=target.token,
-            headers={"X-Request-Id": call.id},
-            connect_timeout_s=self._settings.connect_timeout_s,
-            name=target.id,
-        ) as reply:
-            if reply.status != 200:
-                raise refusal(reply.status, await reply.read(), reply.headers.get("retry-after"))
+        path = path_at(call, target)
+        if target.manners.tokens != "vllm" and path in tokens.PATHS and isinstance(content, bytes):
+            await self._respond(await tokens.translated(path, content, call, self._ask))
+            return
+        async with self._send(path, content) as reply:
+            await _accept(reply)
             if call.stream:
                 await self._stream(reply)
             elif folds(call, target):
                 await self._folded(reply)
             else:
                 await self._whole(reply)
+
+    def _send(self, path: str, content: bytes | Upload) -> PendingReply:
+        target = self._target
+        return self._client.call(
+            target.address,
+            "POST",
+            path,
+            body=content,
+            token=target.token,
+            headers={"X-Request-Id": self._call.id},
+            connect_timeout_s=self._settings.connect_timeout_s,
+            name=target.id,
+        )
+
+    async def _ask(self, path: str, content: bytes) -> bytes:
+        """A step of a call that takes several."""
+        async with self._send(path, content) as reply:
+            await _accept(reply)
+            return await reply.read()
 
     async def _whole(self, reply: Reply) -> None:
         content = bytearray()
@@ -88,7 +102,7 @@ class Relay:
                 if data == b"[DONE]":
                     await self._respond(_encode(fold.body()))
                     return
-                if data is not None:
+                if data is not None and not silent(data):
                     fold.add(_chunk(data))
         raise UpstreamBroken("the engine's stream ended before it was complete")
 
@@ -130,6 +144,11 @@ class Relay:
             self._deadline.phase("token", self._settings.token_timeout_s, "server.token_timeout")
             await self._exchange.stream()
         await self._exchange.write(content)
+
+
+async def _accept(reply: Reply) -> None:
+    if reply.status != 200:
+        raise refusal(reply.status, await reply.read(), reply.headers.get("retry-after"))
 
 
 def _check_stream(reply: Reply) -> None:

@@ -5,7 +5,7 @@ The worker dials out: it says hello (`POST /internal/v1/workers`), follows its o
 (`POST /internal/v1/workers/{id}/report`) every second and on every change.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -111,6 +111,19 @@ class Progress(Struct, frozen=True, kw_only=True):
     total: int | None = None
 
 
+class Manners(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How calls are put to an engine that does not take all of them as they come."""
+
+    adds: dict[str, Any] = {}
+    """Fields added to every call that generates."""
+    paths: dict[str, str] = {}
+    """Public path → where the engine serves it; empty where it does not."""
+    tokens: Literal["vllm", "llama.cpp"] = "vllm"
+    """In whose shapes it counts tokens."""
+    forces_tools: bool = True
+    """Whether it heeds a `tool_choice` that demands a call."""
+
+
 class ReplicaReport(Struct, frozen=True, kw_only=True):
     replica: str
     generation: int
@@ -132,6 +145,7 @@ class ReplicaReport(Struct, frozen=True, kw_only=True):
     max_model_len: int | None = None
     cancels_unary: bool = True
     echoes_model: bool = False
+    manners: Manners = Manners()
     pid: int | None = None
     restarts: int = 0
     retry_at: float | None = None

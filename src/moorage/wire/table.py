@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from moorage.wire.control import Load
+from moorage.wire.control import Load, Manners
 from moorage.wire.names import ReplicaState, Task
 
 
@@ -66,6 +66,7 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     """The target's number among all: where gateways of one machine count its calls."""
     cancels_unary: bool = True
     echoes_model: bool = False
+    manners: Manners = Manners()
     retry_at: float | None = None
     restarts: int = 0
 

@@ -25,3 +25,22 @@ def test_bytes_that_are_no_text_leave_the_status() -> None:
     assert isinstance(refusal(400, b'{"error":{"message":"\xff"}}', None), BadRequest)
     assert refusal(500, b'{"error":{"message":"\xff"}}', None).message == "the engine answered 500"
     assert isinstance(refusal(500, b'{"error":{"message":"\xff"}}', None), UpstreamError)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "request (6031 tokens) exceeds the available context size (2048 tokens), try increasing it",
+        "This model's maximum context length is 2048 tokens. However, you requested 6031 tokens",
+        "The input (6031 tokens) is longer than the model's context length (2048 tokens).",
+    ],
+)
+def test_a_prompt_that_is_too_long_has_openais_code_whoever_says_it(words: str) -> None:
+    error = refusal(400, b'{"error":{"code":400,"message":"%b"}}' % words.encode(), None)
+    assert isinstance(error, BadRequest)
+    assert (error.error_code, error.message) == ("context_length_exceeded", words)
+
+
+def test_an_image_for_a_model_of_text_is_the_callers_mistake() -> None:
+    said = b'{"error":{"code":500,"message":"image input is not supported - hint: ...","type":"server_error"}}'
+    assert isinstance(refusal(500, said, None), BadRequest)
