@@ -1,7 +1,6 @@
 """What the adapters of embedded engines share: how our own hosts are launched, probed, read and diagnosed."""
 
 import json
-import re
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -11,8 +10,9 @@ import msgspec
 
 from moorage.config.model import ModelSpec
 from moorage.core.memory import MEMORY_SHARE
-from moorage.core.ports import Diagnosis, Launch, Probe, Support
+from moorage.core.ports import Launch, Probe, Support
 from moorage.core.text import human
+from moorage.engines.signatures import Signature
 from moorage.errors import EngineError
 from moorage.wire import runtime
 from moorage.wire.control import Load, Machine
@@ -39,16 +39,8 @@ PROBES: Mapping[Task, tuple[str, Mapping[str, object]]] = {
 STEPS = "moorage_runtime_steps_total"
 CALLS_FINISHED = "moorage_runtime_calls_finished_total"
 
-Diagnoses = tuple[tuple[str, str, str], ...]
-"""Pattern in the log, cause, fix; the first that is found counts, so the particular ones come first."""
 AGAIN = "Remove it and fetch it again: moorage models verify, then moorage models pull"
-SOCKET_TAKEN = (
-    r"another process listens on (\S+): ",
-    "the engine's socket is taken by another process",
-    "Stop the other process",
-)
-LAST_WORDS = r"moorage: (?!loading |loaded |stopped|listening)([^\n]+)"
-"""What a host of ours said of its end."""
+"""What mends a damaged file of a model."""
 
 S = TypeVar("S", bound=RuntimeSettings)
 
@@ -125,11 +117,24 @@ def load(metrics: Mapping[str, float], *progress: str) -> Load:
     )
 
 
-def diagnosis(log: str, known: Diagnoses) -> Diagnosis | None:
-    for pattern, cause, fix in known:
-        if match := re.search(pattern, log):
-            return Diagnosis(cause.format(*match.groups()), fix)
-    return None
+def socket_taken(engine: str, otherwise: str = "(?!)") -> Signature:
+    """Another process has our host's socket; `otherwise` is how the engine itself says so."""
+    return Signature(
+        name=f"{engine}.socket-taken",
+        pattern=rf"another process listens on (\S+): |{otherwise}",
+        cause="the engine's socket is taken by another process",
+        fix="Stop the other process",
+    )
+
+
+def last_words(engine: str, fix: str) -> Signature:
+    """What a host of ours said of its end, where nothing more is known."""
+    return Signature(
+        name=f"{engine}.last-words",
+        pattern=r"moorage: (?!loading |loaded |stopped|listening)([^\n]+)",
+        cause="{0}",
+        fix=fix,
+    )
 
 
 def niceness_why(niceness: int) -> str:

@@ -8,7 +8,9 @@ from moorage.core.memory import estimate
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded
 from moorage.engines.llamacpp_fitting import Fit, fit
+from moorage.engines.llamacpp_signatures import SIGNATURES
 from moorage.engines.options import unused
+from moorage.engines.signatures import diagnose
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
@@ -75,65 +77,7 @@ class LlamaCpp:
         return embedded.load(metrics, "llamacpp:n_decode_total", embedded.CALLS_FINISHED)
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        return embedded.diagnosis(log, DIAGNOSES)
-
-
-DIAGNOSES: embedded.Diagnoses = (
-    (
-        r"unknown model architecture: '([^']*)'",
-        "this llama.cpp does not know the architecture {0!r}",
-        "Use a model of an architecture it knows, or a newer Moorage",
-    ),
-    (
-        r"not within the file bounds|failed to read (?:key-value pairs|tensor|magic)|tensor data section|"
-        r"unexpectedly reached end of file",
-        "the model file is truncated or damaged",
-        embedded.AGAIN,
-    ),
-    (r"invalid magic characters", "the model file is not a GGUF file", "Name the .gguf file as the model's source"),
-    (
-        r"failed to open GGUF file '([^']*)' \(([^)]*)\)",
-        "the model file {0} cannot be opened: {1}",
-        "Check that it is there and may be read by this user",
-    ),
-    (
-        r"tensor '([^']*)' has invalid|check_tensors|wrong number of tensors|missing tensor '([^']*)'",
-        "the model file does not hold the tensors its architecture needs",
-        "Fetch it again, or convert it with a newer converter",
-    ),
-    (
-        r"insufficient memory|failed to allocate|std::bad_alloc|MemoryError|[Cc]annot allocate memory",
-        "there was not enough memory for the model and its KV cache",
-        "Lower options.max_model_len or options.max_sequences, set options.kv_cache_dtype to q8_0, or take a smaller "
-        "model",
-    ),
-    (
-        r"another process listens on (\S+): |couldn't bind HTTP server socket, hostname: ([^,]+)",
-        "the engine's socket is taken by another process",
-        "Stop the other process",
-    ),
-    (
-        r"V cache quantization requires|unsupported (?:KV|K/V|cache) type|GGML_ASSERT\([^)]*type_[kv]",
-        "this model cannot use that number format for its KV cache",
-        "Set options.kv_cache_dtype to f16",
-    ),
-    (r"(options\.extra_args\.[^\n]*)", "{0}", "Correct options.extra_args of this model"),
-    (
-        r"has no field ('[^']*'): install",
-        "the installed xllamacpp has no parameter {0}",
-        "Install the release of xllamacpp that this Moorage is pinned to",
-    ),
-    (
-        r"No module named 'xllamacpp'|libstdc\+\+|GLIBC_[0-9.]+' not found",
-        "the llama.cpp library cannot be loaded",
-        "Install Moorage again with its dependencies on a system that their wheels are made for",
-    ),
-    (
-        r"GGML_ASSERT\(([^\n]*)\) failed",
-        "llama.cpp stopped at a check of its own: {0}",
-        "Take out what options.extra_args sets, or try another file of the model",
-    ),
-)
+        return diagnose(log, SIGNATURES)
 
 
 def _pooling(facts: ModelFacts, task: Task, name: str) -> Literal["file", "mean", "rank"]:

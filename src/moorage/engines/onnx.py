@@ -7,7 +7,10 @@ from moorage.core.facts import ModelFacts
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded
 from moorage.engines.onnx_fitting import fit, least_bytes
+from moorage.engines.onnx_signatures import OTHERWISE, SIGNATURES
 from moorage.engines.options import unused
+from moorage.engines.shared_signatures import SIGNATURES as SHARED
+from moorage.engines.signatures import diagnose
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
@@ -83,7 +86,7 @@ class Onnx:
         return embedded.load(metrics, embedded.STEPS, embedded.CALLS_FINISHED)
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        return embedded.diagnosis(log, DIAGNOSES)
+        return diagnose(log, (*SIGNATURES, *SHARED, *OTHERWISE))
 
 
 def _task(spec: ModelSpec, facts: ModelFacts) -> Task:
@@ -98,55 +101,3 @@ def _task(spec: ModelSpec, facts: ModelFacts) -> Task:
     if task != facts.task and task == "classify" and facts.task == "embed":
         raise EngineError(f"model {spec.name!r} has no labels: set its task to embed")
     return task
-
-
-DIAGNOSES: embedded.Diagnoses = (
-    (
-        r"('[^'\n]*') has no tokenizer\.json",
-        "the folder {0} has no tokenizer.json, without which no text can be read",
-        "Put the model's tokenizer.json beside its graph, or name a folder that has both",
-    ),
-    (r"('[^'\n]*') is no tokenizer that can be read", "the tokenizer file {0} is truncated or damaged", embedded.AGAIN),
-    (
-        r"[Pp]rotobuf parsing failed|No graph was found|INVALID_PROTOBUF|External data.*(?:size|bound)",
-        "the ONNX file is truncated or damaged",
-        embedded.AGAIN,
-    ),
-    (
-        r"is truncated|ends within|is broken|must be a JSON|is not valid JSON",
-        "a file of the model is damaged",
-        embedded.AGAIN,
-    ),
-    (
-        r"gives NaN in place of numbers",
-        "the model's weights are damaged: it gives NaN in place of numbers",
-        embedded.AGAIN,
-    ),
-    (
-        r"NOT_IMPLEMENTED[^\n]*?(?:for|node)? ?([A-Z]\w+)\(\d+\)",
-        "this ONNX Runtime has no operator {0} as the graph wants it",
-        "Use another export of the model, or its safetensors",
-    ),
-    (
-        r"[Uu]nsupported model IR version|opset \d+ is under development|[Oo]pset[^\n]*not supported",
-        "the ONNX file is newer than this ONNX Runtime reads",
-        "Use a newer Moorage, or an export of an older opset",
-    ),
-    (
-        r"bad_alloc|[Ff]ailed to allocate|MemoryError|[Cc]annot allocate memory",
-        "there was not enough memory for the model and its batches",
-        "Lower options.batch_tokens or options.max_model_len, or take a smaller model",
-    ),
-    (r"moorage: ([^\n]*): set its task to ([a-z]+)", "{0}", "Set the model's task to what its files make it"),
-    embedded.SOCKET_TAKEN,
-    (
-        r"No module named '(onnxruntime|tokenizers|numpy)'|GLIBC_[0-9.]+' not found",
-        "the libraries of the encoder runtime cannot be loaded",
-        "Install Moorage again with its dependencies on a system that their wheels are made for",
-    ),
-    (
-        embedded.LAST_WORDS,
-        "{0}",
-        "Correct what it names, or take another export of the model",
-    ),
-)

@@ -23,7 +23,8 @@ class Signature:
     """The public report of the log line."""
     remedy: Mapping[str, str] = field(default_factory=dict[str, str])
     """Options with which another try is safe: none that changes what clients were promised more than the failure
-    already does. Empty where a person must decide."""
+    already does. Empty where a person must decide. Options are written as in the configuration, `extra_args.NAME` and
+    `env.NAME` below their maps; a value is one of the option, or `half` of what it was (`core.remedies`)."""
 
 
 def diagnose(log: str, known: Iterable[Signature]) -> Diagnosis | None:

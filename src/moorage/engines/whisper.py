@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded
+from moorage.engines.shared_signatures import SIGNATURES as SHARED
+from moorage.engines.signatures import diagnose
 from moorage.engines.whisper_fitting import fit, memory_bytes
+from moorage.engines.whisper_signatures import INSTALL, OTHERWISE, SIGNATURES
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
 from moorage.wire.runtime import SpeechSettings
 
-INSTALL = "pip install 'moorage[speech]'"
 CONVERT = (
     "ct2-transformers-converter --model FOLDER --output_dir FOLDER-ct2 --quantization int8 "
     "--copy_files tokenizer.json preprocessor_config.json"
@@ -92,7 +94,7 @@ class FasterWhisper:
         return embedded.load(metrics, embedded.STEPS, "moorage_runtime_audio_seconds_total")
 
     def diagnose(self, log: str) -> Diagnosis | None:
-        return embedded.diagnosis(log, DIAGNOSES)
+        return diagnose(log, (*SIGNATURES, *SHARED, *OTHERWISE))
 
 
 def silence() -> bytes:
@@ -104,54 +106,3 @@ def silence() -> bytes:
         recording.setframerate(16_000)
         recording.writeframes(bytes(3200))
     return file.getvalue()
-
-
-DIAGNOSES: embedded.Diagnoses = (
-    (
-        r"('[^'\n]*') has no (tokenizer\.json)",
-        "the folder {0} has no {1}, without which tokens are no text",
-        "Put the tokenizer.json of the original model there, or take a folder that has it",
-    ),
-    (
-        r"[Uu]nable to open file|is incomplete|is no tokenizer that can be read|invalid payload size|"
-        r"Cannot load the vocabulary|parse_error|Failed to read|is corrupted",
-        "a file of the model is missing, truncated or damaged",
-        embedded.AGAIN,
-    ),
-    (
-        r"[Uu]nsupported model binary version|binary version",
-        "the model is of a version of CTranslate2's format that the installed one cannot read",
-        "Convert it again with a current CTranslate2, or install a newer Moorage",
-    ),
-    (
-        r"[Rr]equested (\w+) compute type, but",
-        "this machine cannot compute in {0}",
-        "Leave options.extra_args.compute_type out, or set it to int8 or float32",
-    ),
-    (
-        r"[Ii]nvalid compute type: (\w+)|compute type: (\w+)",
-        "CTranslate2 knows no number format {0}",
-        "Set options.extra_args.compute_type to auto, int8, int8_float32, int16, bfloat16 or float32",
-    ),
-    (
-        r"bad_alloc|[Ff]ailed to allocate|MemoryError|[Cc]annot allocate memory",
-        "there was not enough memory for the model",
-        "Take a smaller model, or lower options.max_sequences",
-    ),
-    embedded.SOCKET_TAKEN,
-    (
-        r"No module named '(faster_whisper|ctranslate2|av)'",
-        "the libraries for speech are not installed ({0} is missing)",
-        f"Install them: {INSTALL}",
-    ),
-    (
-        r"GLIBC_[0-9.]+' not found|libstdc\+\+",
-        "the libraries for speech cannot be loaded",
-        "Install Moorage again with its extra speech on a system that their wheels are made for",
-    ),
-    (
-        embedded.LAST_WORDS,
-        "{0}",
-        "Correct what it names, or take another conversion of the model",
-    ),
-)
