@@ -27,9 +27,10 @@ from moorage.config.places import default_cache_dir
 from moorage.engines.llamacpp import LlamaCpp
 from moorage.engines.onnx import Onnx
 from moorage.models.store import ModelStore
+from moorage.runtimes.encoding.graphs.model import Model
+from moorage.runtimes.encoding.graphs.session import Stop
 from moorage.runtimes.encoding.port import Item
-from moorage.runtimes.onnx.model import Model
-from moorage.runtimes.onnx.session import Stop
+from moorage.runtimes.onnx.files import opened
 from moorage.serve.bench_report import percentile
 from moorage.wire import runtime
 from moorage.wire.runtime import EncoderSettings
@@ -174,7 +175,7 @@ async def measure(rounds: int, seconds: float) -> tuple[list[Row], dict[str, flo
                 )
             ]
             (content,) = sides[0].launch.files.values()
-            alone = Model(runtime.decode(EncoderSettings, content))
+            alone = Model(runtime.decode(EncoderSettings, content), opened)
             for text in TEXTS:
                 for clients in CLIENTS:
                     rows += await compare(sides, alone, text, clients, rounds, seconds)

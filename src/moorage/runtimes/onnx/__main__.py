@@ -7,9 +7,10 @@ from moorage.wire.runtime import EncoderSettings
 
 
 def _make(settings: EncoderSettings) -> Runtime:
-    from moorage.runtimes.onnx.runtime import Onnx
+    from moorage.runtimes.encoding.graphs.runtime import Graphs
+    from moorage.runtimes.onnx.files import opened
 
-    return Onnx(settings)
+    return Graphs(settings, opened)
 
 
 if __name__ == "__main__":

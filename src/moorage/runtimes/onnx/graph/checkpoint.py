@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from moorage.errors import ModelError
 from moorage.models.files.safetensors import Tensor, tensors
+from moorage.runtimes.encoding.graphs.weights import numbers
 from moorage.runtimes.onnx.graph.nodes import BFLOAT16, FLOAT, FLOAT16, Nodes, Value
-from moorage.runtimes.onnx.weights import numbers
 
 _KINDS = {"F32": FLOAT, "F16": FLOAT16, "BF16": BFLOAT16}
 _FOLDER = "session.model_external_initializers_file_folder_path"

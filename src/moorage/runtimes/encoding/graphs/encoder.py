@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from moorage.runtimes.encoding.graphs.batch import Batcher
+from moorage.runtimes.encoding.graphs.model import Model
 from moorage.runtimes.encoding.port import Cut, Item, Kind, Numbers, Pair, Profile, Text
-from moorage.runtimes.onnx.batch import Batcher
-from moorage.runtimes.onnx.model import Model
 from moorage.wire.runtime import EncoderSettings
 
 INLINE_CHARS = 4096
@@ -15,7 +15,7 @@ PIECE_CHARS = 1 << 16
 """Text that is taken apart between two looks at whether its client still waits."""
 
 
-class OnnxEncoder:
+class GraphEncoder:
     """construct → start → stop, on one event loop."""
 
     def __init__(self, model: Model, settings: EncoderSettings) -> None:

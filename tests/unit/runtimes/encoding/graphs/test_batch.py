@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from moorage.errors import InternalError, Overloaded
+from moorage.runtimes.encoding.graphs import batch
+from moorage.runtimes.encoding.graphs.batch import STEP_S, WAITING_STEPS, Batcher
+from moorage.runtimes.encoding.graphs.session import Stop, Stopped
 from moorage.runtimes.encoding.port import Item, Kind, Numbers
-from moorage.runtimes.onnx import batch
-from moorage.runtimes.onnx.batch import STEP_S, WAITING_STEPS, Batcher
-from moorage.runtimes.onnx.session import Stop, Stopped
 
 
 class Work:

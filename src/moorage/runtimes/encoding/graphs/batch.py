@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from moorage.errors import InternalError, MoorageError, Overloaded
+from moorage.runtimes.encoding.graphs.queue import Queue, Waiting
 from moorage.runtimes.encoding.port import Item, Kind, Numbers
 from moorage.runtimes.host.metrics import Counters
 from moorage.runtimes.host.priority import background
-from moorage.runtimes.onnx.queue import Queue, Waiting
 from moorage.runtimes.onnx.session import Stop, Stopped
 
 STEP_S = 0.2

@@ -1,39 +1,56 @@
 """A loaded model: its folder, tokenizer and session, and what a step of texts becomes."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from moorage.errors import EngineError, InternalError, ModelError
+from moorage.runtimes.encoding.graphs.folder import Folder
+from moorage.runtimes.encoding.graphs.pooling import pooled
+from moorage.runtimes.encoding.graphs.session import Session, Stop
+from moorage.runtimes.encoding.graphs.tokenizer import Tokenizer
 from moorage.runtimes.encoding.port import Item, Kind, Numbers, Profile
-from moorage.runtimes.onnx import folder, graph
-from moorage.runtimes.onnx.folder import Folder
-from moorage.runtimes.onnx.pooling import pooled
-from moorage.runtimes.onnx.session import Session, Stop
-from moorage.runtimes.onnx.tokenizer import Tokenizer
 from moorage.wire.runtime import EncoderSettings
 
 WARM_TOKENS = 256
 WARM_ROUNDS = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A model whose files were read and whose graph is not loaded yet."""
+
+    folder: Folder
+    tokenizer: Tokenizer
+    load: Callable[[int], Session]
+    """Blocks until the graph is loaded. Given the token for padding; raises EngineError."""
+    longest: int | None = None
+    """How many tokens it has positions for, where that is known."""
+
+
+Open = Callable[[EncoderSettings], Opened]
+"""What a library does with a model's files. Raises EngineError, ModelError."""
+
+
 class Model:
     """Construct (blocks until loaded) → step, on one thread at a time."""
 
-    def __init__(self, settings: EncoderSettings) -> None:
+    def __init__(self, settings: EncoderSettings, open: Open) -> None:
         """Raises EngineError."""
         self._settings = settings
         try:
-            self._folder = _read(settings)
-            source, longest = _source(self._folder, quantize=settings.quantize)
+            opened = open(settings)
         except ModelError as error:
             raise EngineError(error.message) from error
-        self.tokenizer = Tokenizer(self._folder.base / folder.TOKENIZER, lower=self._folder.lower)
-        self.session = Session(source, threads=settings.threads, pad_token=self._pad_token)
-        self.profile = self._profile(settings, longest)
+        self._folder = opened.folder
+        if settings.pooling != "file":
+            self._folder = replace(opened.folder, pools=(settings.pooling,), silent=False)
+        self.tokenizer = opened.tokenizer
+        self.session = opened.load(self._pad_token)
+        self._check_vocabulary()
+        self.profile = self._profile(settings, opened.longest)
         self.token_s = self._warm()
         """Seconds that a token takes."""
 
@@ -72,6 +89,15 @@ class Model:
         for module in self._folder.modules:
             vectors = module(vectors)
         return vectors
+
+    def _check_vocabulary(self) -> None:
+        """Raises EngineError where the files name more tokens than the graph has vectors for."""
+        known = self.session.vocabulary
+        if known is not None and known < self._vocabulary:
+            raise EngineError(
+                f"the model has vectors for {known} tokens and its files name {self._vocabulary}: they do not belong "
+                "together, see vocab_size in config.json; get them again"
+            )
 
     def _profile(self, settings: EncoderSettings, longest: int | None) -> Profile:
         found, task, outputs = self._folder, settings.task, self.session.outputs
@@ -133,21 +159,6 @@ class Model:
             raise EngineError(f"the model gives {size} scores a text, a reranker gives one: set its task to classify")
         elif profile.labels and size != len(profile.labels):
             raise EngineError(f"the model gives {size} scores and its config.json names {len(profile.labels)} labels")
-
-
-def _read(settings: EncoderSettings) -> Folder:
-    found = folder.read(Path(settings.model_path))
-    if settings.pooling != "file":
-        return replace(found, pools=(settings.pooling,), silent=False)
-    return found
-
-
-def _source(found: Folder, *, quantize: bool) -> tuple[Path | graph.Graph, int | None]:
-    """What the session loads, and how many tokens it has positions for where that is known."""
-    if found.graph is not None:
-        return found.graph, None
-    written = graph.build(found.base, quantize=quantize)
-    return written, written.max_length
 
 
 def _check_task(settings: EncoderSettings, kinds: set[Kind]) -> None:

@@ -1,21 +1,24 @@
-"""The library as the host runs it."""
+"""The runtime of an encoder's graph behind the host."""
 
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from moorage.runtimes.encoding import routes
+from moorage.runtimes.encoding.graphs.encoder import GraphEncoder
+from moorage.runtimes.encoding.graphs.metrics import Metrics
+from moorage.runtimes.encoding.graphs.model import Model, Open
 from moorage.runtimes.host.app import App
 from moorage.runtimes.host.priority import background, background_session
-from moorage.runtimes.onnx.encoder import OnnxEncoder
-from moorage.runtimes.onnx.metrics import Metrics
-from moorage.runtimes.onnx.model import Model
 from moorage.wire.runtime import EncoderSettings
 
 
-class Onnx:
-    def __init__(self, settings: EncoderSettings) -> None:
+class Graphs:
+    """As host.process.Runtime has it, with the library that `open` stands for."""
+
+    def __init__(self, settings: EncoderSettings, open: Open) -> None:
         self._settings = settings
+        self._open = open
         self._model: Model | None = None
         self.plan = (
             f"to {settings.task}, {settings.context} tokens a text, {settings.batch_tokens} tokens a step, "
@@ -27,13 +30,13 @@ class Onnx:
         niceness = self._settings.niceness
         background_session(niceness)
         with ThreadPoolExecutor(1, initializer=background, initargs=(niceness,)) as thread:
-            self._model = thread.submit(Model, self._settings).result()
+            self._model = thread.submit(Model, self._settings, self._open).result()
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[App]:
         assert self._model is not None, "load first"
         settings = self._settings
-        encoder = OnnxEncoder(self._model, settings)
+        encoder = GraphEncoder(self._model, settings)
         encoder.start()
         try:
             yield App(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from moorage.errors import BadRequest, EngineError, InternalError
+from moorage.runtimes.encoding.graphs.tokenizer import Tokenizer
 from moorage.runtimes.encoding.port import Cut, Item, Pair, Text
-from moorage.runtimes.onnx.tokenizer import Tokenizer
 
 VOCABULARY = {"[CLS]": 0, "[SEP]": 1, "[UNK]": 2, **{f"w{number}": number for number in range(3, 40)}}
 

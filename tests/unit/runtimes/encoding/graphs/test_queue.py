@@ -1,7 +1,7 @@
 import random
 
+from moorage.runtimes.encoding.graphs.queue import LIKE, SLACK, Queue, Waiting
 from moorage.runtimes.encoding.port import Item, Kind
-from moorage.runtimes.onnx.queue import LIKE, SLACK, Queue, Waiting
 
 
 def waiting(length: int, index: int = 0, kind: Kind = "embed") -> Waiting:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moorage.runtimes.onnx.pooling import ACTIVATIONS, POOLS, Dense, Normalize, pooled
+from moorage.runtimes.encoding.graphs.pooling import ACTIVATIONS, POOLS, Dense, Normalize, pooled
 
 RANDOM = np.random.default_rng(4)
 LENGTHS = (1, 7, 4)

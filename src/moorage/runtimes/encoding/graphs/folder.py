@@ -1,4 +1,4 @@
-"""What a model's folder says of how texts become numbers: graph, tokenizer, modules, prompts, labels."""
+"""What a model's folder says of how texts become numbers: tokenizer, modules, prompts, labels."""
 
 import os
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import cast
 
 from moorage.errors import ModelError
-from moorage.models.files import onnx, pretrained, sentence
+from moorage.models.files import pretrained, sentence
 from moorage.models.files.document import Document, entries
 from moorage.models.files.opening import listing
 from moorage.models.files.pretrained import Described
 from moorage.models.files.safetensors import tensors
+from moorage.runtimes.encoding.graphs.pooling import ACTIVATIONS, POOLS, Dense, Module, Normalize
+from moorage.runtimes.encoding.graphs.weights import numbers
 from moorage.runtimes.encoding.port import Activation
-from moorage.runtimes.onnx.pooling import ACTIVATIONS, POOLS, Dense, Module, Normalize
-from moorage.runtimes.onnx.weights import numbers
 
 TOKENIZER = "tokenizer.json"
 _SCORES: dict[str, Activation] = {"Sigmoid": "sigmoid", "Identity": "identity", "Softmax": "softmax"}
@@ -23,8 +23,6 @@ _PROMPTS_MAX = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    graph: Path | None
-    """The ONNX file; None where the graph is written from safetensors."""
     base: Path
     """Has config.json, tokenizer and weights."""
     described: Described
@@ -45,19 +43,16 @@ class Folder:
     pad_token: int
 
 
-def read(path: Path) -> Folder:
-    """Of a folder, or of an ONNX file in one. Raises ModelError with what is missing or cannot be served."""
-    root, graph = (path, None) if path.is_dir() else (_root_of(path), path)
+def read(root: Path) -> Folder:
+    """Raises ModelError with what is missing or cannot be served."""
     there = listing(root)
     described = pretrained.describe(root, there)
     base = described.sentence.transformer
-    _check_tokenizer(base, graph)
     config = described.config
     settings = Document.find(root, sentence.SETTINGS, there)
     pools, modules = _modules(root) if sentence.MODULES in there and described.sentence.embeds else ((), ())
     normalized = not pools or any(isinstance(module, Normalize) for module in modules[-1:])
     return Folder(
-        graph=graph or onnx.model_file(base),
         base=base,
         described=described,
         lower=sentence.text_settings(base, listing(base)).flag("do_lower_case"),
@@ -74,15 +69,8 @@ def read(path: Path) -> Folder:
     )
 
 
-def _root_of(graph: Path) -> Path:
-    """The folder of a graph's tokenizer: its own, or the one around `onnx/`."""
-    own = graph.absolute().parent
-    if os.path.lexists(own / TOKENIZER) or not os.path.lexists(own.parent / TOKENIZER):
-        return own
-    return own.parent
-
-
-def _check_tokenizer(base: Path, graph: Path | None) -> None:
+def check_tokenizer(base: Path, graph: Path | None = None) -> None:
+    """Raises ModelError where a folder has none; `graph` is the file that was named, if one was."""
     if os.path.lexists(base / TOKENIZER):
         return
     near = [name for name in ("vocab.txt", "spiece.model", "sentencepiece.bpe.model") if os.path.lexists(base / name)]
@@ -108,7 +96,7 @@ def _modules(root: Path) -> tuple[tuple[str, ...], tuple[Module, ...]]:
         elif kind != "Dropout":
             raise ModelError(
                 f"{str(root / sentence.MODULES)!r} has a module {kind!r}; served are Transformer, Pooling, Dense and "
-                "Normalize: use another model, or one whose ONNX graph gives sentence_embedding"
+                "Normalize: use another model, or an export of it whose graph gives sentence_embedding"
             )
     return pools, tuple(modules)
 

@@ -1,7 +1,7 @@
 """/metrics: calls, texts and steps. Engine adapters read these names."""
 
+from moorage.runtimes.encoding.graphs.batch import Batcher
 from moorage.runtimes.host.metrics import exposition, samples
-from moorage.runtimes.onnx.batch import Batcher
 
 
 class Metrics:
