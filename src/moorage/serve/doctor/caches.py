@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from moorage.core.text import human
+from moorage.environments.bounded import together
 from moorage.errors import MoorageError
-from moorage.serve.doctor.bounded import together
 from moorage.serve.doctor.findings import Finding, Scope
 
 _OF_MODELSCOPE = re.compile(r"(hub/)?models/([^/.]+--[^/]+|[^/.]+(?<!--)/(?!snapshots$)[^/.]+)")

@@ -10,8 +10,8 @@ import psutil
 from moorage.core.memory import MEMORY_SHARE, estimate
 from moorage.core.ports import LaunchOrder
 from moorage.core.text import human
+from moorage.environments.bounded import together
 from moorage.errors import MoorageError
-from moorage.serve.doctor.bounded import together
 from moorage.serve.doctor.findings import Finding, Scope
 from moorage.worker.machine import machine
 

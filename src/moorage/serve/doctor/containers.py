@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
-from moorage.serve.doctor.bounded import Outcome, run, together
+from moorage.environments.bounded import Outcome, run, together
 from moorage.serve.doctor.findings import Finding, Scope
 
 DOCKER_LEAST = (20, 10)

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from moorage.core.text import human
+from moorage.environments.bounded import together
 from moorage.errors import MoorageError
-from moorage.serve.doctor.bounded import together
 from moorage.serve.doctor.findings import Finding, Scope, first_folder
 
 GIB = 1 << 30

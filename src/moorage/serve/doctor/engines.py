@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from moorage.engines.libraries import LIBRARIES, Library
 from moorage.engines.registry import ENGINES, load
+from moorage.environments.bounded import Outcome, run, together
 from moorage.errors import EngineError
-from moorage.serve.doctor.bounded import Outcome, run, together
 from moorage.serve.doctor.findings import Finding, Scope
 
 _IMPORT = """

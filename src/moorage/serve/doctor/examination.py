@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moorage.serve.doctor.bounded import together
+from moorage.environments.bounded import together
 from moorage.serve.doctor.findings import GROUPS, Examiner, Finding, Scope
 from moorage.serve.doctor.secrets import Scrubber
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moorage.core.text import human
-from moorage.serve.doctor.bounded import Outcome, run
+from moorage.environments.bounded import Outcome, run
 from moorage.serve.doctor.findings import Finding, Scope
 
 MIB = 1 << 20

@@ -26,9 +26,9 @@ from urllib.request import (
 )
 
 from moorage import __version__
+from moorage.environments.bounded import Outcome, run, together
 from moorage.errors import ModelError
 from moorage.serve.doctor import proxies
-from moorage.serve.doctor.bounded import Outcome, run, together
 from moorage.serve.doctor.findings import Finding, Scope
 from moorage.serve.doctor.secrets import masked
 

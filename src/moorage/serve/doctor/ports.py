@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, cast
 
 from moorage.config.tree import Listener, listeners
+from moorage.environments.bounded import together
 from moorage.errors import MoorageError
-from moorage.serve.doctor.bounded import together
 from moorage.serve.doctor.findings import Finding, Scope
 from moorage.serve.doctor.holders import Holder, holder
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from moorage.serve.doctor.bounded import Outcome
+from moorage.environments.bounded import Outcome
 from moorage.serve.doctor.containers import compose, engine
 from moorage.serve.doctor.findings import Level
 

@@ -1,7 +1,7 @@
 import pytest
 
 from moorage.engines.registry import ENGINES
-from moorage.serve.doctor.bounded import Outcome
+from moorage.environments.bounded import Outcome
 from moorage.serve.doctor.engines import LIBRARIES, absent, installed, requirement
 from moorage.serve.doctor.findings import Level
 

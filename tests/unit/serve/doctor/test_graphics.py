@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.serve.doctor.bounded import Outcome
+from moorage.environments.bounded import Outcome
 from moorage.serve.doctor.findings import Level
 from moorage.serve.doctor.graphics import kernel_driver, nvidia, undriven
 

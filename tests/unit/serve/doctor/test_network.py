@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from moorage.serve.doctor.bounded import Outcome
+from moorage.environments.bounded import Outcome
 from moorage.serve.doctor.network import ask, default_index, pip_settings
 
 

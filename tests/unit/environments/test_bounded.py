@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.serve.doctor.bounded import OUTPUT_BYTES_MAX, run, together
+from moorage.environments.bounded import OUTPUT_BYTES_MAX, run, together
 
 PYTHON = [sys.executable, "-c"]
 
