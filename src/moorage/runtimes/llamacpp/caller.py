@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moorage.errors import MoorageError
+from moorage.runtimes.generating.slots import Slots
 from moorage.runtimes.host.metrics import Counters
 from moorage.runtimes.llamacpp.channel import Channel, Event
 from moorage.runtimes.llamacpp.library import Kind, Library, Whole
-from moorage.runtimes.llamacpp.slots import Slots
 
 
 @dataclass

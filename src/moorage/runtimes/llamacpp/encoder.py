@@ -8,8 +8,9 @@ import numpy as np
 
 from moorage.errors import BadRequest
 from moorage.runtimes.encoding.port import Cut, Item, Kind, Numbers, Pair, Profile, Text
+from moorage.runtimes.generating.port import ModelInfo
 from moorage.runtimes.llamacpp.caller import Caller
-from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
+from moorage.runtimes.llamacpp.listener import Listener
 from moorage.wire.names import Task
 
 T = TypeVar("T")

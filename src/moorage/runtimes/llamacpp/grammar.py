@@ -16,11 +16,12 @@ import msgspec
 from moorage.errors import BadRequest
 from moorage.runtimes.llamacpp.caller import Caller, Work
 from moorage.runtimes.llamacpp.listener import Listener
-from moorage.runtimes.llamacpp.schema import with_exact_spaces
 
 Json = dict[str, Any]
 
 KNOWN_MAX = 256
+EXACT_SPACES = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""llguidance's extension: without it a weak model may write spaces and line ends without end."""
 NEVER_JSON = "Q"
 """No JSON text begins with it."""
 
@@ -35,7 +36,7 @@ class Grammars:
 
     async def of(self, schema: Json, param: str) -> str:
         """The grammar of `schema`. Raises BadRequest when there is none."""
-        text = "%llguidance {}\nstart: %json " + msgspec.json.encode(with_exact_spaces(schema)).decode()
+        text = "%llguidance {}\nstart: %json " + msgspec.json.encode({**schema, "x-guidance": EXACT_SPACES}).decode()
         digest = hashlib.sha256(text.encode()).digest()
         works = self._known.get(digest)
         if works is None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import xllamacpp
 
 from moorage.errors import BadRequest, EngineError, InternalError, MoorageError
+from moorage.runtimes.generating.refusals import context_exceeded
 from moorage.runtimes.llamacpp.channel import Channel, Event
 from moorage.wire.runtime import ExtraArg, LlamaCppSettings
 
@@ -120,13 +121,6 @@ def translated(error: Any) -> MoorageError:
     if isinstance(code, int) and 400 <= code < 500:
         return BadRequest(message)
     return InternalError(f"llama.cpp failed: {message}")
-
-
-def context_exceeded(wanted: Any, room: Any) -> BadRequest:
-    return BadRequest(
-        f"This model's maximum context length is {room} tokens, but the prompt has {wanted} tokens. Shorten it.",
-        code="context_length_exceeded",
-    )
 
 
 def _raised(error: Exception) -> MoorageError:

@@ -1,7 +1,6 @@
 """The library's own HTTP listener on a private socket: what it has no function for is asked there, by us alone."""
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,11 @@ import msgspec
 from moorage.errors import BadRequest, InternalError
 from moorage.http.client import Client
 from moorage.http.unix import SOCKET_PATH_BYTES
+from moorage.runtimes.generating.port import ModelInfo, Token
 from moorage.runtimes.llamacpp.library import Library, translated
 
 Json = dict[str, Any]
 TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What the loaded model is."""
-
-    context: int
-    """Tokens of one slot."""
-    parameters: int
-    vocabulary: int
-    embedding_length: int
-    supports_tools: bool
-    """Whether the chat template shows tools to the model."""
-
-
-@dataclass(frozen=True)
-class Token:
-    id: int
-    text: str
 
 
 class Listener:

@@ -3,13 +3,16 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from moorage.runtimes.encoding.routes import encoder_posts
+from moorage.runtimes.generating.routes import Routes
+from moorage.runtimes.generating.slots import Slots
 from moorage.runtimes.host.app import App
 from moorage.runtimes.llamacpp.caller import Caller
 from moorage.runtimes.llamacpp.encoder import LlamaCppEncoder
+from moorage.runtimes.llamacpp.generator import LlamaCppGenerator
 from moorage.runtimes.llamacpp.library import Library
 from moorage.runtimes.llamacpp.listener import Listener, private_socket
-from moorage.runtimes.llamacpp.routes import Routes
-from moorage.runtimes.llamacpp.slots import Slots
+from moorage.runtimes.llamacpp.metrics import Metrics
 from moorage.wire.runtime import LlamaCppSettings
 
 
@@ -28,11 +31,19 @@ class LlamaCpp:
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[App]:
         listener = Listener(self._library)
-        caller = Caller(self._library, Slots(self._settings.slots))
+        settings = self._settings
+        caller = Caller(self._library, Slots(settings.slots))
         try:
-            info = await listener.info(self._settings.context)
-            encoder = await LlamaCppEncoder.of(self._settings.task, info, caller, listener)
-            yield Routes(self._settings, info, caller, listener, encoder, self._library.fingerprint).app()
+            info = await listener.info(settings.context)
+            encoder = await LlamaCppEncoder.of(settings.task, info, caller, listener)
+            generator = LlamaCppGenerator(info, caller, listener)
+            yield App(
+                settings,
+                max_model_len=info.context,
+                scrape=Metrics(caller).text,
+                posts=encoder_posts(encoder, settings.served_name)
+                | Routes(generator, settings.served_name, settings.task).posts,
+            )
         finally:
             caller.close()
             await listener.close()

@@ -2,10 +2,10 @@ import asyncio
 import threading
 from pathlib import Path
 
+from moorage.runtimes.generating.slots import Slots
 from moorage.runtimes.llamacpp.caller import Caller
 from moorage.runtimes.llamacpp.library import Library
 from moorage.runtimes.llamacpp.metrics import Metrics
-from moorage.runtimes.llamacpp.slots import Slots
 from moorage.wire.runtime import LlamaCppSettings
 
 SETTINGS = LlamaCppSettings(

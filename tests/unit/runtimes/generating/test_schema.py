@@ -5,7 +5,7 @@ import jsonschema
 import pytest
 
 from moorage.errors import BadRequest
-from moorage.runtimes.llamacpp.schema import DEPTH_MAX, bounded, budget, checked, moved
+from moorage.runtimes.generating.schema import DEPTH_MAX, bounded, budget, checked, moved
 
 
 def test_what_is_open_gets_a_bound() -> None:

@@ -1,4 +1,4 @@
-"""One generating call from works to reply: streamed as server-sent events, or folded into one body."""
+"""One generating call from orders to reply: streamed as server-sent events, or folded into one body."""
 
 import secrets
 import time
@@ -7,10 +7,9 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from moorage.errors import MoorageError
+from moorage.runtimes.generating.pieces import Piece, Usage
+from moorage.runtimes.generating.port import Generator, Order
 from moorage.runtimes.host.asgi import Send, encode, reply_json, start_events
-from moorage.runtimes.llamacpp.caller import Work
-from moorage.runtimes.llamacpp.grammar import Grammars
-from moorage.runtimes.llamacpp.pieces import Piece, Usage, pieces
 from moorage.wire.sse import DONE, event
 
 Json = dict[str, Any]
@@ -23,22 +22,21 @@ class Call(Protocol):
     whole_object: str
     id_prefix: str
 
-    async def works(self, grammars: Grammars, usage: Usage) -> list[Work]: ...
+    async def orders(self, generator: Generator, usage: Usage) -> list[Order]: ...
     def chunk_choices(self, piece: Piece) -> Iterator[Json]: ...
     def fold(self, pieces: list[Piece]) -> list[Json]: ...
 
 
 class Generation:
-    def __init__(self, call: Call, model: str, fingerprint: str, grammars: Grammars) -> None:
+    def __init__(self, call: Call, model: str, generator: Generator) -> None:
         self._call = call
-        self._grammars = grammars
-        self._caller = grammars.caller
+        self._generator = generator
         self._usage = Usage()
         self._head: Json = {
             "id": call.id_prefix + secrets.token_hex(12),
             "created": int(time.time()),
             "model": model,
-            "system_fingerprint": fingerprint,
+            "system_fingerprint": generator.fingerprint,
         }
 
     async def whole(self, send: Send) -> None:
@@ -83,12 +81,9 @@ class Generation:
         await send({"type": "http.response.body", "body": last + DONE})
 
     async def _pieces(self) -> AsyncGenerator[list[Piece]]:
-        works = await self._call.works(self._grammars, self._usage)
-        if not works:
+        orders = await self._call.orders(self._generator, self._usage)
+        if not orders:
             return
-        async with aclosing(self._caller.merged(works)) as batches:
-            async for work, events in batches:
-                found = [piece for each in events for piece in pieces(each, work, self._usage)]
-                self._caller.counters.tokens += sum(1 for piece in found if piece.text or piece.reasoning)
-                if found:
-                    yield found
+        async with aclosing(self._generator.generate(orders, self._usage)) as batches:
+            async for batch in batches:
+                yield batch

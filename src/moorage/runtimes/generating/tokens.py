@@ -3,32 +3,32 @@
 from typing import Any
 
 from moorage.errors import BadRequest
-from moorage.runtimes.llamacpp.chat import messages
-from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
-from moorage.runtimes.llamacpp.sampling import token_ids
-from moorage.runtimes.llamacpp.tools import tool_bodies
+from moorage.runtimes.generating.messages import messages
+from moorage.runtimes.generating.port import Generator
+from moorage.runtimes.generating.sampling import token_ids
+from moorage.runtimes.generating.tools import tool_bodies
 from moorage.wire.api.tokens import DetokenizeRequest, TokenizeRequest
 
 Json = dict[str, Any]
 
 
-async def tokenize(request: TokenizeRequest, info: ModelInfo, listener: Listener) -> Json:
+async def tokenize(request: TokenizeRequest, generator: Generator) -> Json:
     """`add_special_tokens` is true when left out: so counted, a prompt has the tokens a completion is charged."""
     if (request.prompt is None) == (request.messages is None):
         raise BadRequest("give either prompt or messages", param="prompt")
     if request.messages is not None:
         more: Json = {} if request.add_generation_prompt is not False else {"add_generation_prompt": False}
-        text = await listener.prompt(messages(request.messages), tool_bodies(request.tools), **more)
+        text = await generator.prompt(messages(request.messages), tool_bodies(request.tools), **more)
     else:
         text = request.prompt or ""
-    tokens = await listener.tokens(text, special=request.add_special_tokens is not False)
+    tokens = await generator.tokens(text, special=request.add_special_tokens is not False)
     return {
         "count": len(tokens),
-        "max_model_len": info.context,
+        "max_model_len": generator.info.context,
         "tokens": [token.id for token in tokens],
         "token_strs": [token.text for token in tokens] if request.return_token_strs else None,
     }
 
 
-async def detokenize(request: DetokenizeRequest, info: ModelInfo, listener: Listener) -> Json:
-    return {"prompt": await listener.text(token_ids(request.tokens, "tokens", info))}
+async def detokenize(request: DetokenizeRequest, generator: Generator) -> Json:
+    return {"prompt": await generator.text(token_ids(request.tokens, "tokens", generator.info))}

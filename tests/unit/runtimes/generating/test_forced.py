@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.runtimes.llamacpp.forced import ForcedCall
+from moorage.runtimes.generating.forced import ForcedCall
 
 ARGUMENTS = {"text": 'a "quoted" } brace \\', "list": [1, {"x": "]"}], "ü": "🎈"}
 

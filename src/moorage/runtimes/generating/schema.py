@@ -1,4 +1,4 @@
-"""JSON schemas as the library's grammar wants them."""
+"""JSON schemas as the grammars of engines want them."""
 
 import math
 from collections.abc import Iterator
@@ -24,15 +24,13 @@ ITEM_CHARS = 48
 """An unbounded array may hold one item for so many characters of its share."""
 WHOLE_NUMBER_MAX = 2**53 - 1
 FREE_FORM = ("properties", "patternProperties", "additionalProperties", "$ref", "anyOf", "oneOf", "allOf")
-EXACT_SPACES = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""llguidance's extension: without it a weak model may write spaces and line ends without end."""
 
 
 def checked(schema: Json, param: str) -> Json:
     """`schema`, if it asks for nothing that a grammar should not be made of. The grammar checks the rest.
 
-    llguidance bounds its own work, but for two things: it unrolls counts of items (10 million took 9 GB, a thousand
-    million the process), and builds an automaton of as many states as `multipleOf` has.
+    llguidance (llama.cpp) bounds its own work, but for two things: it unrolls counts of items (10 million took 9 GB, a
+    thousand million the process), and builds an automaton of as many states as `multipleOf` has.
     """
     if _depth(schema, 0) > DEPTH_MAX:
         raise BadRequest(f"{param} is nested deeper than {DEPTH_MAX} levels", param=param, code="invalid_schema")
@@ -45,10 +43,6 @@ def checked(schema: Json, param: str) -> Json:
                 code="invalid_schema",
             )
     return schema
-
-
-def with_exact_spaces(schema: Json) -> Json:
-    return {**schema, "x-guidance": EXACT_SPACES}
 
 
 def moved(schema: Any, place: str) -> Any:

@@ -4,23 +4,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from moorage.errors import BadRequest
-from moorage.runtimes.llamacpp.caller import Work
-from moorage.runtimes.llamacpp.grammar import Grammars
-from moorage.runtimes.llamacpp.library import context_exceeded
-from moorage.runtimes.llamacpp.listener import Listener, ModelInfo
-from moorage.runtimes.llamacpp.pieces import Piece, Usage
-from moorage.runtimes.llamacpp.sampling import sampling, split, token_ids
+from moorage.runtimes.generating.pieces import Piece, Usage
+from moorage.runtimes.generating.port import Generator, ModelInfo, Order, Prompt
+from moorage.runtimes.generating.refusals import context_exceeded
+from moorage.runtimes.generating.sampling import token_ids
 from moorage.wire.api.completions import CompletionRequest
 
 Json = dict[str, Any]
-Prompt = str | list[int]
 PROMPTS_MAX = 2048
 SPECIAL_TOKENS = 4
 """At most so many are put around a text."""
 
 
 class Completion:
-    """One call. Construct → works → stream or fold."""
+    """One call. Construct → orders → stream or fold."""
 
     stream_object = "text_completion"
     whole_object = "text_completion"
@@ -36,28 +33,30 @@ class Completion:
         self._written: dict[int, int] = {}
         self._check()
 
-    async def works(self, grammars: Grammars, usage: Usage) -> list[Work]:
-        request, listener, slots = self._request, grammars.listener, grammars.caller.slots.total
+    async def orders(self, generator: Generator, usage: Usage) -> list[Order]:
+        request, context = self._request, self._info.context
         if request.echo:
             self._echoes = [
-                prompt if isinstance(prompt, str) else await listener.text(prompt) for prompt in self._prompts
+                prompt if isinstance(prompt, str) else await generator.text(prompt) for prompt in self._prompts
             ]
         if request.max_tokens == 0:
             for place, echo in enumerate(self._echoes):
-                read = len(await listener.tokens(echo, special=True))
-                usage.add(place, {"cache_n": 0, "prompt_n": read, "predicted_n": 0})
+                usage.add(place, read=len(await generator.tokens(echo, special=True)))
             return []
-        body = sampling(request, self._info, request.max_tokens)
-        if request.logprobs is not None:
-            body["logprobs"] = max(request.logprobs, 1)
         if len(self._prompts) > 1:
-            # The library checks each when its turn comes, when a stream has long begun.
+            # An engine checks each when its turn comes, when a stream has long begun.
             for prompt in self._prompts:
-                await check_length(prompt, self._info.context, listener)
-        works: list[Work] = []
-        for place, prompt in enumerate(self._prompts):
-            works += split("completions", {**body, "prompt": prompt}, request, slots, place)
-        return works
+                await check_length(prompt, context, generator)
+        return [
+            Order(
+                sampling=request,
+                max_tokens=min(request.max_tokens or context, context),
+                prompt=prompt,
+                place=place,
+                logprobs=request.logprobs,
+            )
+            for place, prompt in enumerate(self._prompts)
+        ]
 
     def chunk_choices(self, piece: Piece) -> Iterator[Json]:
         """The `choices` entries of the chunks one piece makes."""
@@ -122,11 +121,11 @@ def prompts(given: str | list[Any], param: str, info: ModelInfo) -> list[Prompt]
     ]
 
 
-async def check_length(prompt: Prompt, context: int, listener: Listener) -> None:
+async def check_length(prompt: Prompt, context: int, generator: Generator) -> None:
     """Raises BadRequest for one of more than `context` tokens. Short texts need no counting: a token has a byte."""
     length = len(prompt) if isinstance(prompt, list) else len(prompt.encode()) + SPECIAL_TOKENS
     if length > context and isinstance(prompt, str):
-        length = len(await listener.tokens(prompt, special=True))
+        length = len(await generator.tokens(prompt, special=True))
     if length > context:
         raise context_exceeded(length, context)
 

@@ -1,6 +1,7 @@
 """Who may call the library now: as many permits as it has slots, first come, first served.
 
-Nothing ever queues inside llama.cpp, because a queued call there does not see that its client left.
+Nothing ever queues inside llama.cpp, because a queued call there does not see that its client left; nor elsewhere, so
+that every runtime counts alike.
 """
 
 import asyncio

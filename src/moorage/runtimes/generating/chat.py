@@ -3,28 +3,21 @@
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from moorage.errors import BadRequest
-from moorage.runtimes.llamacpp.caller import Work
-from moorage.runtimes.llamacpp.channel import Event
-from moorage.runtimes.llamacpp.forced import ForcedCall, call_id
-from moorage.runtimes.llamacpp.grammar import Grammars
-from moorage.runtimes.llamacpp.library import context_exceeded
-from moorage.runtimes.llamacpp.listener import ModelInfo
-from moorage.runtimes.llamacpp.pieces import Piece, Usage
-from moorage.runtimes.llamacpp.sampling import sampling, split
-from moorage.runtimes.llamacpp.schema import budget, checked
-from moorage.runtimes.llamacpp.tools import ToolPlan, plan
-from moorage.wire.api.chat import ChatRequest, JsonObjectFormat, Message, Part, ResponseFormat, TextFormat
+from moorage.runtimes.generating.forced import ForcedCall, call_id
+from moorage.runtimes.generating.messages import instructed, messages
+from moorage.runtimes.generating.pieces import Piece, Usage
+from moorage.runtimes.generating.port import Generator, Messages, ModelInfo, Order
+from moorage.runtimes.generating.refusals import context_exceeded
+from moorage.runtimes.generating.schema import budget, checked
+from moorage.runtimes.generating.tools import ToolPlan, plan
+from moorage.wire.api.chat import ChatRequest, JsonObjectFormat, ResponseFormat, TextFormat
 
 Json = dict[str, Any]
 
-MEDIA = {"image_url": "an image", "input_audio": "audio", "file": "a file", "video_url": "a video"}
-
 
 class Chat:
-    """One call. Construct → works → stream or fold."""
+    """One call. Construct → orders → stream or fold."""
 
     stream_object = "chat.completion.chunk"
     whole_object = "chat.completion"
@@ -42,23 +35,30 @@ class Chat:
         self._begun: set[int] = set()
         self._called: dict[int, set[int]] = {}
 
-    async def works(self, grammars: Grammars, usage: Usage) -> list[Work]:
-        request, slots = self._request, grammars.caller.slots.total
-        body = sampling(request, self._info, request.max_completion_tokens or request.max_tokens)
+    async def orders(self, generator: Generator, usage: Usage) -> list[Order]:
+        request, context = self._request, self._info.context
+        most = min(request.max_completion_tokens or request.max_tokens or context, context)
         if self._plan.mode == "forced":
-            await self._force(body, grammars)
-            return split("completions", body, request, slots)
-        body["messages"] = self._messages
-        if request.logprobs:
-            body |= {"logprobs": True, "top_logprobs": max(self._top, 1)}
-        # Beside a format, tools that the template does not show are left out: the library refuses both together.
-        if self._plan.mode == "auto" and (self._info.supports_tools or request.response_format is None):
-            body |= {"tools": self._plan.bodies, "parallel_tool_calls": request.parallel_tool_calls is not False}
-        if request.chat_template_kwargs:
-            body["chat_template_kwargs"] = request.chat_template_kwargs
-        if request.response_format is not None and (schema := _format(request.response_format)) is not None:
-            body["grammar"] = await grammars.of(schema, "response_format.json_schema.schema")
-        return split("chat", body, request, slots)
+            return [await self._force(most, generator)]
+        schema = _format(request.response_format) if request.response_format is not None else None
+        # Beside a format, tools that the template does not show are left out: llama.cpp refuses both together.
+        shown = self._plan.mode == "auto" and (self._info.supports_tools or request.response_format is None)
+        prompt = Messages(
+            messages=self._messages,
+            tools=self._plan.bodies if shown else None,
+            parallel_tool_calls=request.parallel_tool_calls is not False,
+            template=request.chat_template_kwargs,
+        )
+        return [
+            Order(
+                sampling=request,
+                max_tokens=most,
+                prompt=prompt,
+                schema=schema,
+                schema_param="response_format.json_schema.schema",
+                logprobs=self._top if request.logprobs else None,
+            )
+        ]
 
     def chunk_choices(self, piece: Piece) -> Iterator[Json]:
         """The `choices` entries of the chunks one piece makes."""
@@ -103,23 +103,21 @@ class Chat:
         if request.chat_template_kwargs:
             checked(request.chat_template_kwargs, "chat_template_kwargs")
 
-    async def _force(self, body: Json, grammars: Grammars) -> None:
-        """The prompt with the tools in it, and a grammar that leaves nothing but the call."""
-        listener = grammars.listener
+    async def _force(self, most: int, generator: Generator) -> Order:
+        """The prompt with the tools in it, and a schema that leaves nothing but the call."""
         instruct = not self._info.supports_tools
-        spoken = _instructed(self._messages, self._plan.instruction()) if instruct else self._messages
-        prompt = await listener.prompt(
+        spoken = instructed(self._messages, self._plan.instruction()) if instruct else self._messages
+        prompt = await generator.prompt(
             spoken,
             None if instruct else self._plan.bodies,
             **({"chat_template_kwargs": kwargs} if (kwargs := self._request.chat_template_kwargs) else {}),
         )
-        used = len(await listener.tokens(prompt, special=True))
+        used = len(await generator.tokens(prompt, special=True))
         room = self._info.context - used
         if room < 1:
             raise context_exceeded(used, self._info.context)
-        body["prompt"] = prompt
-        schema = self._plan.schema(budget(min(room, body["max_tokens"]), self._info.parameters))
-        body["grammar"] = await grammars.of(schema, "tools")
+        schema = self._plan.schema(budget(min(room, most), self._info.parameters))
+        return Order(sampling=self._request, max_tokens=most, prompt=prompt, schema=schema, schema_param="tools")
 
     def _deltas(self, piece: Piece) -> list[Json]:
         if self._plan.mode == "forced":
@@ -134,10 +132,10 @@ class Chat:
             deltas.append({"tool_calls": [self._tool_call(piece.index, entry) for entry in piece.tool_calls]})
         return deltas
 
-    def _tool_call(self, choice: int, entry: Event) -> Json:
-        """The library's piece of a tool call with an id of ours; it gives none for some templates."""
+    def _tool_call(self, choice: int, entry: Json) -> Json:
+        """The engine's piece of a tool call with an id of ours; llama.cpp gives none for some templates."""
         index = int(entry.get("index", 0))
-        function: Event = entry.get("function") or {}
+        function: Json = entry.get("function") or {}
         called = self._called.setdefault(choice, set())
         if index in called:
             return {"index": index, "function": {"arguments": function.get("arguments") or ""}}
@@ -159,52 +157,6 @@ class Chat:
         return {"content": [_logprob(entry, self._top) for entry in piece.logprobs], "refusal": None}
 
 
-def messages(given: list[Message]) -> list[Json]:
-    """Messages as the library reads them. Raises BadRequest for what a text model cannot take."""
-    return [_message(message, f"messages[{place}]") for place, message in enumerate(given)]
-
-
-def _message(message: Message, param: str) -> Json:
-    role = message.role
-    body: Json = {"role": "system" if role == "developer" else role}
-    if isinstance(message.content, list):
-        parts = [_part(part, f"{param}.content[{place}]") for place, part in enumerate(message.content)]
-        body["content"] = parts
-    else:
-        body["content"] = message.content
-    if message.content is None and not (role == "assistant" and (message.tool_calls or message.reasoning_content)):
-        raise BadRequest(f"{param}.content is required", param=f"{param}.content", code="missing_required_parameter")
-    if role == "tool":
-        if not message.tool_call_id:
-            raise BadRequest(
-                f"{param}.tool_call_id is required in a message of role 'tool'", param=f"{param}.tool_call_id"
-            )
-        body["tool_call_id"] = message.tool_call_id
-    if role == "assistant" and message.tool_calls:
-        body["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": msgspec.to_builtins(call.function)}
-            for call in message.tool_calls
-        ]
-    if role == "assistant" and message.reasoning_content:
-        body["reasoning_content"] = message.reasoning_content
-    if message.name is not None:
-        body["name"] = message.name
-    return body
-
-
-def _part(part: Part, param: str) -> Json:
-    if part.type in {"text", "refusal"}:
-        text = part.text if part.type == "text" else part.refusal
-        if text is None:
-            raise BadRequest(f"{param}.{part.type} is required", param=f"{param}.{part.type}")
-        return {"type": "text", "text": text}
-    raise BadRequest(
-        f"{param}: this model reads text only, it cannot take {MEDIA[part.type]}",
-        param=param,
-        code="unsupported_content",
-    )
-
-
 def _format(wanted: ResponseFormat) -> Json | None:
     """The schema of the reply, None for plain text."""
     if isinstance(wanted, TextFormat):
@@ -214,20 +166,7 @@ def _format(wanted: ResponseFormat) -> Json | None:
     return checked(wanted.json_schema.schema or {}, "response_format.json_schema.schema")
 
 
-def _instructed(given: list[Json], instruction: str) -> list[Json]:
-    """The messages with `instruction` in their system message."""
-    first = given[0]
-    if first["role"] != "system":
-        return [{"role": "system", "content": instruction}, *given]
-    content = first["content"]
-    if isinstance(content, str):
-        content = f"{content}\n\n{instruction}"
-    else:
-        content = [*content, {"type": "text", "text": instruction}]
-    return [{**first, "content": content}, *given[1:]]
-
-
-def _logprob(entry: Event, top: int) -> Json:
+def _logprob(entry: Json, top: int) -> Json:
     return {
         "token": entry["token"],
         "logprob": entry["logprob"],

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from moorage.runtimes.llamacpp.slots import Slots
+from moorage.runtimes.generating.slots import Slots
 
 
 async def settle() -> None:

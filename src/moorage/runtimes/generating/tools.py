@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from moorage.errors import BadRequest
-from moorage.runtimes.llamacpp.schema import bounded, checked, moved
+from moorage.runtimes.generating.schema import bounded, checked, moved
 from moorage.wire.api.chat import AllowedChoice, AllowedTools, ChatRequest, Function, FunctionChoice, Tool
 
 Json = dict[str, Any]
