@@ -20,7 +20,7 @@ CALLS = 64
 """Small texts of many calls are computed together."""
 ACTIVATIONS = 16
 """Vectors of a token that are alive at once: states, queries, keys, values, and the four times wider inner layer."""
-HALVES = frozenset({"F16", "BF16", "FLOAT16", "BFLOAT16"})
+HALVES = frozenset({"F16", "BF16", "FLOAT16", "BFLOAT16", "fp16", "bf16"})
 """Number formats that are computed in 32 bits, so that the weights take twice the file."""
 SCORES = 2
 """Attention scores and what softmax makes of them."""
