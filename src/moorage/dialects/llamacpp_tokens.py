@@ -11,6 +11,8 @@ TEMPLATE = "/apply-template"
 TOKENIZE = "/tokenize"
 DETOKENIZE = "/detokenize"
 
+NOT_GIVEN = msgspec.Raw(b"null")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -18,8 +20,8 @@ class Asked(Struct, kw_only=True):
     """A client's call, as far as it is translated; the engine judges the messages."""
 
     prompt: str | None = None
-    messages: msgspec.Raw | None = None
-    tools: msgspec.Raw | None = None
+    messages: msgspec.Raw = NOT_GIVEN
+    tools: msgspec.Raw = NOT_GIVEN
     add_special_tokens: bool | None = None
     add_generation_prompt: bool | None = None
     return_token_strs: bool | None = None
@@ -49,10 +51,14 @@ _tokens = msgspec.json.Decoder(_Tokens).decode
 _text = msgspec.json.Decoder(_Text).decode
 
 
+def given(field: msgspec.Raw) -> bool:
+    return bytes(field) != b"null"
+
+
 def to_template(call: Asked) -> bytes:
     """The body that writes messages as the model's template does."""
     body: dict[str, Any] = {"messages": call.messages}
-    if call.tools is not None:
+    if given(call.tools):
         body["tools"] = call.tools
     if call.add_generation_prompt is not None:
         body["add_generation_prompt"] = call.add_generation_prompt

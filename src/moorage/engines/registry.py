@@ -11,6 +11,7 @@ ENGINES: dict[str, str] = {
     "llama.cpp": "moorage.engines.llamacpp:LlamaCpp",
     "onnx": "moorage.engines.onnx:Onnx",
     "faster-whisper": "moorage.engines.whisper:FasterWhisper",
+    "llama-server": "moorage.engines.llama_server:LlamaServer",
 }
 """Name → `module:class` of the adapter, in the order `auto` asks them."""
 

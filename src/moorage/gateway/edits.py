@@ -50,8 +50,8 @@ def check_tools(asked: Fields, call: Call, target: TargetRow) -> None:
     if target.manners.forces_tools or choice in (b"null", b'"auto"', b'"none"'):
         return
     raise BadRequest(
-        f"{call.asked!r} cannot be made to call a tool: its chat template knows no tools, so that {target.engine} would "
-        "let it answer as it likes; leave tool_choice at auto, or ask for JSON with response_format",
+        f"{call.asked!r} cannot be made to call a tool: its chat template knows no tools, so that {target.engine} "
+        "would let it answer as it likes; leave tool_choice at auto, or ask for JSON with response_format",
         param="tool_choice",
     )
 

@@ -21,7 +21,7 @@ async def translated(path: str, content: bytes, call: Call, ask: Ask) -> bytes:
             return dialect.from_detokenize(await ask(path, content))
         asked = _asked(content)
         text = asked.prompt or ""
-        if asked.messages is not None:
+        if dialect.given(asked.messages):
             text = dialect.from_template(await ask(dialect.TEMPLATE, dialect.to_template(asked)))
         counted = await ask(path, dialect.to_tokenize(asked, text))
         assert call.model is not None
@@ -35,6 +35,6 @@ def _asked(content: bytes) -> dialect.Asked:
         asked = dialect.asked(content)
     except msgspec.DecodeError as error:
         raise BadRequest(f"this cannot be counted: {error}") from error
-    if (asked.prompt is None) == (asked.messages is None):
+    if (asked.prompt is not None) == dialect.given(asked.messages):
         raise BadRequest("give either prompt or messages", param="prompt")
     return asked
