@@ -4,7 +4,6 @@ Of several formats in one folder the first of these counts: a single GGUF; for e
 OpenVINO; CTranslate2.
 """
 
-import os
 from pathlib import Path
 
 from moorage.core.facts import ModelFacts
@@ -35,7 +34,7 @@ def read(folder: Path) -> ModelFacts:
         return formats.read_safetensors(folder, described, shards)
     if graph:
         return formats.read_onnx(graph, folder, described)
-    if graphs := _openvino_files(base):
+    if graphs := openvino.find(base):
         return formats.read_openvino(folder, described, graphs)
     if ctranslate2.MODEL_FILE in there and pretrained.CONFIG in there and whisper.has_vocabulary(there):
         return formats.read_whisper(folder, there)
@@ -43,13 +42,6 @@ def read(folder: Path) -> ModelFacts:
         names = ", ".join(path.name for path in ggufs)
         raise ModelError(f"{str(folder)!r} has {len(ggufs)} GGUF models: {names}; name one of these files")
     raise ModelError(_no_model(folder, there))
-
-
-def _openvino_files(base: Path) -> tuple[Path, ...]:
-    for folder in (base, base / "openvino"):
-        if os.path.isdir(folder) and (found := openvino.model_files(folder, listing(folder))):
-            return found
-    return ()
 
 
 def _check_pointers(folder: Path, there: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 from moorage.errors import ModelError
 from moorage.models.files.onnx import Port
-from moorage.models.files.opening import check_no_pointer, exactly, opened
+from moorage.models.files.opening import check_no_pointer, exactly, listing, opened
 
 _MODELS = ("openvino_model", "openvino_language_model", "openvino_encoder_model", "openvino_decoder_model")
 """The main graph of a folder, by what exporters call it; the second one is a vision-language model's."""
@@ -40,11 +40,28 @@ class Graph:
 
 
 def model_files(folder: Path, there: tuple[str, ...]) -> tuple[Path, ...]:
-    """The graphs with the model's weights, the main one first; none where the folder has no IR."""
+    """The graphs with the model's weights, the main one first; none where the folder has no IR.
+
+    Others of the same model, such as `openvino_model_qint8_quantized`, count only where it alone is there. Raises
+    ModelError where there are several of these.
+    """
     stems = [name.removesuffix(_SUFFIX) for name in there if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
     main = [stem for stem in _MODELS if stem in stems]
-    rest = [stem for stem in stems if stem not in main and stem not in _HELPERS]
+    variants = [stem for stem in stems if stem not in main and stem.startswith(tuple(f"{name}_" for name in _MODELS))]
+    if not main and len(variants) > 1:
+        names = ", ".join(stem + _SUFFIX for stem in variants)
+        raise ModelError(f"{str(folder)!r} has several graphs of OpenVINO: {names}; keep the one to be served")
+    main = main or variants
+    rest = [stem for stem in stems if stem not in main and stem not in variants and stem not in _HELPERS]
     return tuple(folder / (stem + _SUFFIX) for stem in main + rest) if main else ()
+
+
+def find(base: Path) -> tuple[Path, ...]:
+    """The same of a model's folder, or of `openvino` in it, where sentence-transformers puts them."""
+    for folder in (base, base / "openvino"):
+        if os.path.isdir(folder) and (found := model_files(folder, listing(folder))):
+            return found
+    return ()
 
 
 def weights_file(graph: Path) -> Path:

@@ -52,6 +52,21 @@ def test_a_vision_language_model(tmp_path: Path) -> None:
     assert (len(found.weights), found.parameters, found.size_bytes) == (3, 1200, 3 * 408)
 
 
+def test_other_forms_of_the_same_model_are_not_counted(tmp_path: Path) -> None:
+    """As sentence-transformers exports them, side by side in a folder of their own."""
+    xml, weights = small_files.openvino("i8").values()
+    small = {"openvino_model_qint8_quantized.xml": xml, "openvino_model_qint8_quantized.bin": weights}
+    put(tmp_path, {"config.json": BERT})
+    put(tmp_path / "openvino", {**small_files.openvino(), **small})
+    found = facts(tmp_path)
+    assert (found.weights, found.quantization) == ((str(tmp_path / "openvino" / "openvino_model.xml"),), "fp32")
+    (tmp_path / "openvino" / "openvino_model.xml").unlink()
+    assert facts(tmp_path).quantization == "int8"
+    put(tmp_path / "openvino", {"openvino_model_quantized.xml": xml})
+    with pytest.raises(ModelError, match=r"several graphs.*openvino_model_qint8_quantized\.xml, .*; keep the one"):
+        facts(tmp_path)
+
+
 DATA = '<data element_type="f32" shape="{}" offset="{}" size="{}" />'
 
 
