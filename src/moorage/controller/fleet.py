@@ -48,18 +48,42 @@ class Fleet:
         self.models: dict[str, ModelSpec] = {}
         self.replicas: dict[str, ReplicaRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
+        self._scaled: dict[str, int] = {}
+        """Replicas wanted at run time instead of those configured, by model."""
         self._orders_seq = 0
         self._seat = 0
         self.reordered = asyncio.Event()
         """Set, and replaced by a fresh one, when orders may have changed."""
 
     def configure(self, models: Sequence[ModelSpec], queue_size: int) -> None:
-        """Want these models and no others. Replicas of an unchanged model are left alone."""
-        self.models = {model.name: model for model in models}
+        """Want these models and no others. Replicas of an unchanged model are left alone, and stay as many as they
+        were scaled to until the configuration itself says another number.
+        """
+        before, self.models = self.models, {model.name: model for model in models}
         self._queue_size = queue_size
+        for name in list(self._scaled):
+            if name not in self.models or self.models[name].replicas != before[name].replicas:
+                del self._scaled[name]
+        self._want()
+
+    def scale(self, model: str, replicas: int) -> None:
+        """Want another number of replicas. Raises NotFound."""
+        if model not in self.models:
+            raise NotFound(f"there is no model {model!r}")
+        self._scaled[model] = replicas
+        self._want()
+
+    def scaling(self, model: str) -> list[TargetRow]:
+        """The replicas of a model that are wanted and not ready. Raises NotFound."""
+        if model not in self.models:
+            raise NotFound(f"there is no model {model!r}")
+        rows = [self.target_row(replica) for replica in self.replicas.values() if replica.model.name == model]
+        return [row for row in rows if row.state != "ready"]
+
+    def _want(self) -> None:
         wanted: dict[str, ReplicaRecord] = {}
         for name, slug in slugs(self.models).items():
-            for number in range(self.models[name].replicas):
+            for number in range(self._scaled.get(name, self.models[name].replicas)):
                 id = f"{slug}-{number}"
                 old = self.replicas.get(id)
                 if old is not None and old.model.name == name:

@@ -9,6 +9,8 @@ from moorage.wire.control import Device
 
 SLICE = "MIG-"
 ROUNDING = 1e-6
+TAKEN = "devices_taken"
+"""Code of the refusal that ends by itself, when another replica goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +59,11 @@ def grant(devices: Sequence[Device], holds: Mapping[str, Hold], wish: Wish) -> H
         chosen = _by_name(devices, wish)
         taken = [device for device in chosen if free[key(device)] + ROUNDING < share]
         if taken:
-            raise EngineError(_refusal(wish, share, taken, holds))
+            raise EngineError(_refusal(wish, share, taken, holds), code=TAKEN)
     else:
         chosen = _freest(devices, free, wish.count, share)
         if not chosen:
-            raise EngineError(_refusal(wish, share, devices, holds))
+            raise EngineError(_refusal(wish, share, devices, holds), code=TAKEN)
     if len(chosen) > 1 and any(device.uuid.startswith(SLICE) for device in chosen):
         raise EngineError(
             f"model {wish.model!r} wants {wish.count} devices, but slices of a card (MIG) cannot compute together: set "

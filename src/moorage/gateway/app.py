@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,7 @@ from moorage.gateway.protocol import Limits, bounded
 from moorage.gateway.queue import Door, Doors
 from moorage.gateway.seats import Seats
 from moorage.gateway.settle import Settler
+from moorage.gateway.surfaces.elastic import Elastic
 from moorage.gateway.table import Table, TableFollower
 from moorage.http.client import Client
 from moorage.http.server import Server
@@ -91,7 +93,10 @@ class Gateway:
 
     def _entrance(self, model: str) -> Entrance:
         metrics = self._launch.metrics
-        return Entrance(model, self.table, self._pipeline, self._peers, self._forward, metrics=metrics)
+        return Entrance(model, self.table, self._pipeline, self._peers, self._forward, self._elastic, metrics=metrics)
+
+    def _elastic(self, table: Callable[[], Table]) -> Elastic:
+        return Elastic(table, self._client, self._launch.controller, self._launch.token)
 
     def _table_changed(self) -> None:
         self._doors.pump()

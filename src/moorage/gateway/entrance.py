@@ -10,6 +10,7 @@ from moorage.gateway.forward import Forward
 from moorage.gateway.peers import Peers
 from moorage.gateway.pipeline import Pipeline
 from moorage.gateway.routes import Routes
+from moorage.gateway.surfaces.elastic import Elastic
 from moorage.gateway.surfaces.hot import HOT
 from moorage.gateway.table import Table
 
@@ -24,17 +25,19 @@ class Entrance:
         pipeline: Pipeline,
         peers: Peers,
         forward: Forward,
+        elastic: Callable[[Callable[[], Table]], Elastic],
         *,
         metrics: bool,
     ) -> None:
-        """`model` is the id of the only model to show, empty for all."""
+        """`model` is the id of the only model to show, empty for all; `elastic` makes handlers over what is shown."""
         self._model = model
         self._whole = table
         self._view: tuple[Table, Table] | None = None
         """The whole table that was shown last, and what of it is shown here."""
         self._table = self._showing if model else table
         self._pipeline = pipeline
-        self._routes = Routes(self._table, peers, forward, metrics=table if metrics else None).app()
+        routes = Routes(self._table, peers, forward, elastic(self._table), metrics=table if metrics else None)
+        self._routes = routes.app()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)

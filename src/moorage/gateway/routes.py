@@ -15,6 +15,7 @@ from moorage.gateway.identify import identify
 from moorage.gateway.openapi.pages import Pages
 from moorage.gateway.peers import Peers
 from moorage.gateway.surfaces import health, models
+from moorage.gateway.surfaces.elastic import SCALE, SCALING, Elastic
 from moorage.gateway.table import Table
 from moorage.http.answer import ERROR_HANDLERS, Said
 from moorage.telemetry import exposition, replicas
@@ -31,6 +32,7 @@ class Routes:
         table: Callable[[], Table],
         peers: Peers,
         forward: "Forward",
+        elastic: Elastic,
         *,
         metrics: Callable[[], Table] | None,
     ) -> None:
@@ -39,6 +41,7 @@ class Routes:
         self._table = table
         self._peers = peers
         self._forward = forward
+        self._elastic = elastic
 
     def app(self) -> Starlette:
         guarded = self._guarded
@@ -51,6 +54,8 @@ class Routes:
                 Route("/ping", self._ping, methods=["GET", "POST"]),
                 Route("/version", self._version),
                 Route("/load", guarded(self._load)),
+                Route(SCALE, guarded(self._elastic.scale), methods=["POST"]),
+                Route(SCALING, guarded(self._elastic.is_scaling), methods=["POST"]),
                 *([Route("/metrics", guarded(self._metrics))] if self._measured else []),
                 *Pages(self._table).routes(),
                 Route("/api/v1/{rest:path}", self._forward),  # by any method: which are possible, the controller knows

@@ -94,6 +94,7 @@ class FakeEngine:
         self._connections: set[Connection] = set()
         self._slots = asyncio.Semaphore(self.behaviour.slots or 1_000_000_000)
         self._ready_at = 0.0
+        self._ranks = 1
         self._reopening: asyncio.Task[None] | None = None
         self._routes: dict[tuple[str, str], Callable[[Request, Call, Delivery], Awaitable[None]]] = {
             ("GET", "/health"): self._health,
@@ -103,6 +104,8 @@ class FakeEngine:
             **{("POST", path): self._encode for path in encoders.ROUTES},
             **{("POST", path): self._generate for path in _GENERATION},
             **{("POST", path): self._transcribe for path in _SPEECH},
+            ("POST", "/scale_elastic_ep"): self._scale,
+            ("POST", "/is_scaling_elastic_ep"): self._scaling,
             ("GET", "/_state"): self._state,
             ("POST", "/_fault"): self._set_fault,
             ("DELETE", "/_fault"): self._set_fault,
@@ -352,6 +355,20 @@ class FakeEngine:
         }
         listing = {"object": "list", "data": [model]} if request.path == "/v1/models" else model
         await delivery.body(replies.encode(listing))
+
+    async def _scale(self, request: Request, call: Call, delivery: Delivery) -> None:
+        """As vLLM with expert parallelism: nothing else is known of it here."""
+        ranks = _body(request).get("new_data_parallel_size")
+        if not isinstance(ranks, int) or ranks < 1:
+            await delivery.error(400, "new_data_parallel_size must be a positive integer")
+            return
+        self._ranks = ranks
+        await delivery.body(replies.encode({"message": f"Scaled to {ranks} data parallel engines"}))
+
+    async def _scaling(self, request: Request, call: Call, delivery: Delivery) -> None:
+        await delivery.body(
+            replies.encode({"is_scaling_elastic_ep": False, "requested_data_parallel_size": self._ranks})
+        )
 
     async def _state(self, request: Request, call: Call, delivery: Delivery) -> None:
         await delivery.body(replies.encode(self.record.as_json()))

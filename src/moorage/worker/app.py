@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -10,13 +11,14 @@ from moorage import __version__
 from moorage.access.private import write_private
 from moorage.errors import ConfigError, Conflict
 from moorage.http.client import Client
-from moorage.wire.control import Hello, Orders, ReplicaReport
+from moorage.wire.control import Hello, Machine, Orders, ReplicaReport
 from moorage.worker.agent import Agent
 from moorage.worker.api import Api
 from moorage.worker.identity import boot_id
 from moorage.worker.launching import Berth
 from moorage.worker.machine import machine
 from moorage.worker.pool import DevicePool
+from moorage.worker.remedies import Remedies
 from moorage.worker.roster import Roster
 from moorage.worker.rundir import RunDirLock, open_run_dir
 from moorage.worker.settings import Fetch, Installed, WorkerSettings
@@ -27,11 +29,21 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Worker:
     """Construct → start → stop. `wait` returns only if the worker cannot go on by itself."""
 
-    def __init__(self, settings: WorkerSettings, client: Client, fetch: Fetch, installed: Installed) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        client: Client,
+        fetch: Fetch,
+        installed: Installed,
+        *,
+        examine: Callable[[], Machine] = machine,
+    ) -> None:
+        """`examine` tells what this machine has for replicas; it blocks."""
         self._settings = settings
         self._client = client
         self._fetch = fetch
         self._installed = installed
+        self._examine = examine
         self._lock: RunDirLock | None = None
         self._roster: Roster | None = None
         self._agent: Agent | None = None
@@ -48,7 +60,7 @@ class Worker:
         await asyncio.to_thread(_open_log_dir, settings.log_dir)
         self._lock = RunDirLock(run_dir)
         self._lock.acquire()
-        here = await asyncio.to_thread(machine)
+        here = await asyncio.to_thread(self._examine)
         berth = Berth(
             settings=settings,
             run_dir=run_dir,
@@ -57,6 +69,7 @@ class Worker:
             fetch=self._fetch,
             installed=self._installed,
             pool=DevicePool(here.devices),
+            remedies=Remedies(run_dir),
         )
         self._roster = Roster(berth, self._changed)
         hello = Hello(

@@ -12,15 +12,18 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from moorage.config.model import ModelSpec
+from moorage.core.devices import TAKEN
+from moorage.core.remedies import Remedy
 from moorage.core.replica import Restarts, allowed, fingerprint
-from moorage.errors import DeadlineExceeded, EngineError, ModelError, MoorageError, Unavailable, UpstreamError
+from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
 from moorage.models.attempts import UNREACHABLE
-from moorage.models.local import files_below
-from moorage.models.source import FileSource, parse
 from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
 from moorage.wire.names import ReplicaState
-from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, explain, start_engine
+from moorage.worker.diagnosis import Explanation, explain
+from moorage.worker.files import local_path, signature
+from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, start_engine
 from moorage.worker.record import Record, read_record, remove_record, write_record
+from moorage.worker.remedies import Failed
 from moorage.worker.scrape import scrape
 from moorage.worker.sweep import clear, kill_replica
 
@@ -145,16 +148,22 @@ class Replica:
     async def _generation(self) -> float | None:
         """One engine from start to end. Returns the seconds until the next; None: when something has changed."""
         began = time.monotonic()
-        try:
-            adopted = await self._start()
-            took_s = time.monotonic() - began
-            how = f"adopted: its engine outlived its worker (pid {adopted})" if adopted else f"ready in {took_s:.1f} s"
-            self._set("ready", how)
-        except (MoorageError, OSError) as error:
-            return await self._start_failed(error)
+        tried: tuple[Remedy, ...] = ()
+        while True:
+            try:
+                adopted = await self._start(tried)
+                break
+            except (MoorageError, OSError) as error:
+                more = await self._another_try(error)
+                if more is None:
+                    return await self._start_failed(error)
+                tried = more
+        took_s = time.monotonic() - began
+        how = f"adopted: its engine outlived its worker (pid {adopted})" if adopted else f"ready in {took_s:.1f} s"
+        self._set("ready", how + self._changes())
         return await self._watch()
 
-    async def _start(self) -> int | None:
+    async def _start(self, tried: tuple[Remedy, ...]) -> int | None:
         """Until an engine answers; returns its pid if it was adopted."""
         order = self._order
         try:
@@ -167,12 +176,12 @@ class Replica:
             return adopted
         path = await self._fetch(spec)
         self._set("starting", "reads the model's file and chooses an engine")
-        running = await start_engine(self._berth, order, spec, path)
+        running = await start_engine(self._berth, order, spec, path, tried)
         self._running, self._last = running, running.record
         self._set("starting", f"{running.engine.name} loads the model (pid {running.link.pid})")
         await become_ready(self._berth, running, spec.start_timeout)
         await self._remember_ready(running)
-        self._fetched = (spec, path, await asyncio.to_thread(_signature, path))
+        self._fetched = (spec, path, await asyncio.to_thread(signature, path))
         return None
 
     async def _adopt(self, spec: ModelSpec) -> int | None:
@@ -193,14 +202,44 @@ class Replica:
         return running.link.pid
 
     async def _remember_ready(self, running: Running) -> None:
-        await asyncio.to_thread(write_record, self._directory, replace(running.record, ready=True))
+        record = running.record
+        await asyncio.to_thread(write_record, self._directory, replace(record, ready=True))
+        await asyncio.to_thread(self._berth.remedies.note_success, self.id)
+        if record.remedies and not record.remembered and record.case is not None:
+            keep = self._berth.remedies.keep
+            await asyncio.to_thread(keep, record.case, record.order.model["name"], record.engine, record.remedies)
+
+    async def _another_try(self, error: MoorageError | OSError) -> tuple[Remedy, ...] | None:
+        """All remedies to start with now, where the log tells of one that is safe; the failed engine is gone then.
+
+        None leaves everything to `_start_failed`. A remembered remedy that did not work is forgotten.
+        """
+        running = self._running
+        if running is None or _heals_by_itself(error):
+            return None
+        await running.link.stop(FAILED_GRACE_S)
+        record = running.record
+        if record.remembered and record.case is not None:
+            await asyncio.to_thread(self._berth.remedies.forget, record.case)
+        seen = await asyncio.to_thread(explain, self._berth, self.id, _what(error), running)
+        remedy = seen.decision.remedy
+        if remedy is None:
+            return None
+        await self._lay_down(running)
+        log.warning(f"{self.id} is tried again", remedy=str(remedy), failed=seen.text)
+        self._set("starting", f"tries again with {remedy}")
+        return (*record.remedies, remedy)
+
+    def _changes(self) -> str:
+        remedies = self._last.remedies if self._last else ()
+        return "".join(f", started with {remedy}" for remedy in remedies)
 
     async def _fetch(self, spec: ModelSpec) -> Path:
         if self._fetched is not None and self._fetched[0] == spec:
-            _, path, signature = self._fetched
-            if await asyncio.to_thread(_signature, path) == signature:
+            _, path, known = self._fetched
+            if await asyncio.to_thread(signature, path) == known:
                 return path  # a crash is no reason to check gigabytes again
-        self._watched = _local_path(spec.source)
+        self._watched = local_path(spec.source)
         self._set("downloading" if self._watched is None else "starting", "looks for the model's file")
         try:
             path = await self._berth.fetch(spec.source, spec.sha256, self._progressed)
@@ -227,9 +266,9 @@ class Replica:
             observing.cancel()
             await asyncio.wait([observing])
         self._restarts, delay_s = self._restarts.crashed(time.monotonic() - ready_at)
-        reason = await asyncio.to_thread(explain, self._berth, self.id, f"crashed: {ended}", running)
+        seen = await asyncio.to_thread(explain, self._berth, self.id, f"crashed: {ended}", running)
         await self._lay_down(running)
-        self._set("failed", reason, time.time() + delay_s)
+        self._set("failed", seen.text, time.time() + delay_s)
         return delay_s
 
     async def _observe(self, running: Running) -> None:
@@ -247,7 +286,6 @@ class Replica:
     async def _start_failed(self, error: MoorageError | OSError) -> float | None:
         running, self._fetched = self._running, None
         self._settled.set()
-        what = f"start failed: {error.message if isinstance(error, MoorageError) else error}"
         if running is None:
             self._berth.pool.release(self.id)
         if running is not None:
@@ -256,7 +294,8 @@ class Replica:
             self._restarts, delay_s = self._restarts.delayed()
         else:
             self._restarts, delay_s = self._restarts.start_failed()
-        reason = await asyncio.to_thread(explain, self._berth, self.id, what, running)
+        seen = await asyncio.to_thread(explain, self._berth, self.id, _what(error), running)
+        reason = seen.text
         if running is not None:
             await self._lay_down(running)
         if delay_s is None:
@@ -264,13 +303,26 @@ class Replica:
             reason = (
                 f"given up after {tries} failed starts in a row, until its settings or file change. The last {reason}"
             )
+        await asyncio.to_thread(self._berth.remedies.note_failure, self.id, self._failure(seen, reason))
         self._set("failed", reason, None if delay_s is None else time.time() + delay_s)
         return delay_s
+
+    def _failure(self, seen: Explanation, reason: str) -> Failed:
+        diagnosis = seen.diagnosis
+        return Failed(
+            fingerprint=fingerprint(self._order.model),
+            generation=self._last.generation if self._last else 0,
+            reason=reason,
+            at=time.time(),
+            engine=self._last.engine if self._last else "",
+            signature=diagnosis.signature if diagnosis else "",
+            source=diagnosis.source if diagnosis else "",
+        )
 
     async def _pause(self, delay_s: float | None) -> None:
         """Until the delay is over, the file changed, or an order lifts the stop."""
         until = None if delay_s is None else time.monotonic() + delay_s
-        before = await asyncio.to_thread(_signature, self._watched)
+        before = await asyncio.to_thread(signature, self._watched)
         while until is None or time.monotonic() < until:
             limit_s = WATCH_FILE_S if until is None else min(WATCH_FILE_S, max(0.0, until - time.monotonic()))
             with contextlib.suppress(TimeoutError):
@@ -278,7 +330,7 @@ class Replica:
             if self._nudge.is_set():
                 self._nudge.clear()
                 return
-            if await asyncio.to_thread(_signature, self._watched) != before:
+            if await asyncio.to_thread(signature, self._watched) != before:
                 self._restarts = self._restarts.forgotten()
                 return
 
@@ -356,27 +408,13 @@ def _clean_up(directory: Path, running: Running) -> None:
     clear(directory)
 
 
+def _what(error: MoorageError | OSError) -> str:
+    return f"start failed: {error.message if isinstance(error, MoorageError) else error}"
+
+
 def _heals_by_itself(error: MoorageError | OSError) -> bool:
-    """A network or a disk may come right without anyone telling us."""
+    """A network, a disk or a device that others hold may come right without anyone telling us."""
     if isinstance(error, OSError):
         return True
     away = isinstance(error, (UpstreamError, DeadlineExceeded, Unavailable))
-    return away or error.error_code == UNREACHABLE
-
-
-def _local_path(source: str) -> Path | None:
-    """Of the model's file, where it is one of this machine. Raises ModelError."""
-    found = parse(source)
-    return found.path if isinstance(found, FileSource) else None
-
-
-def _signature(path: Path | None) -> tuple[tuple[str, int, int, int], ...] | None:
-    """Changes when the file does, or any file of the folder."""
-    if path is None:
-        return None
-    try:
-        files = files_below(path) if path.is_dir() else [path]
-        stats = [(str(file), file.stat()) for file in files]
-    except (OSError, ModelError):
-        return None
-    return tuple((name, found.st_ino, found.st_size, found.st_mtime_ns) for name, found in stats)
+    return away or error.error_code in (UNREACHABLE, TAKEN)

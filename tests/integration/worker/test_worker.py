@@ -24,7 +24,7 @@ LEASE_S = 5.0
 
 
 @contextlib.asynccontextmanager
-async def started(harbour: Harbour, **changes: object) -> AsyncGenerator[Worker]:
+async def started(harbour: Harbour, **changes: Any) -> AsyncGenerator[Worker]:
     worker = harbour.worker(**changes)
     await worker.start()
     try:

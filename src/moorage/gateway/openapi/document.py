@@ -140,6 +140,8 @@ def _operation(method: str, path: str, operation: Operation, schemas: Schemas) -
         described["parameters"] = [_parameter(each) for each in operation.parameters]
     if operation.keyless:
         described["security"] = []
+    if operation.request and path not in HOT:
+        described["requestBody"] = {"content": {JSON: {"schema": one_of(operation.request, schemas.__getitem__)}}}
     described["responses"] = responses(operation, schemas.__getitem__)
     return described
 

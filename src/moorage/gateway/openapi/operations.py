@@ -17,6 +17,7 @@ from moorage.wire.api import (
     chat_reply,
     classify,
     completions,
+    elastic,
     embed_v2,
     embeddings,
     health,
@@ -270,6 +271,22 @@ PLAIN: Mapping[tuple[str, str], Operation] = {
     ("post", "/ping"): Operation("Server", "Is it alive", "An empty reply.", keyless=True),
     ("get", "/version"): Operation("Server", "Moorage's version", replies={JSON: (health.Version,)}, keyless=True),
     ("get", "/load"): Operation("Server", "Calls in flight", replies={JSON: (health.ServerLoad,)}, refusals=ASKED),
+    ("post", "/scale_elastic_ep"): Operation(
+        "Server",
+        "More or fewer copies of a model while it serves",
+        "Of an engine with elastic expert parallelism its data parallel ranks, of every other model its replicas. "
+        "Holds until the server starts anew or the configuration says another number.",
+        request=(elastic.ScaleRequest,),
+        replies={JSON: (elastic.ScaleReply,)},
+        refusals=SENT,
+    ),
+    ("post", "/is_scaling_elastic_ep"): Operation(
+        "Server",
+        "Is a model being scaled",
+        request=(elastic.ScalingQuery,),
+        replies={JSON: (elastic.Scaling,)},
+        refusals=SENT,
+    ),
     ("get", "/metrics"): Operation(
         "Server",
         "Metrics",

@@ -20,7 +20,7 @@ class TinyAdapter:
     echoes_model = True
 
     def supports(self, facts: ModelFacts, machine: Machine) -> Support:
-        return Support(True, "it is only a test")
+        return Support(True, "it is only a test", accelerator="cuda" if machine.devices else "")
 
     def launch(self, order: LaunchOrder) -> Launch:
         options = dict(order.model.options.extra_args)

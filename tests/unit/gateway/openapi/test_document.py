@@ -16,6 +16,7 @@ from moorage.gateway.openapi.document import document
 from moorage.gateway.openapi.operations import INFERENCE
 from moorage.gateway.openapi.pages import encoded
 from moorage.gateway.routes import Routes
+from moorage.gateway.surfaces.elastic import Elastic
 from moorage.gateway.surfaces.hot import HOT
 from moorage.wire.names import Task
 
@@ -34,7 +35,7 @@ def served() -> set[tuple[str, str]]:
     plain = [
         *(
             route
-            for route in Routes(ABSENT, ABSENT, ABSENT, metrics=lambda: ABSENT).app().routes
+            for route in Routes(ABSENT, ABSENT, ABSENT, Elastic(ABSENT, ABSENT, "", ""), metrics=lambda: ABSENT).app().routes
             if isinstance(route, Route)
         ),
         *public.routes(ABSENT, ABSENT),
