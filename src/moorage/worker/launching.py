@@ -9,34 +9,36 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
 from msgspec.structs import replace
 
+from moorage import __version__
 from moorage.config.model import ModelSpec
 from moorage.core.devices import Hold, Wish, environment
-from moorage.core.ports import Diagnosis, Engine, Launch, LaunchOrder
+from moorage.core.ports import Engine, Launch, LaunchOrder
+from moorage.core.remedies import Remedy, with_remedies
 from moorage.core.replica import fingerprint
 from moorage.engines.choose import Choice, choose, offered, pinned
 from moorage.engines.registry import load
+from moorage.engines.versions import version_of
 from moorage.errors import DeadlineExceeded, EngineError, UpstreamError
 from moorage.http.client import Client
 from moorage.models.files import facts as read_facts
 from moorage.wire.control import Machine, ReplicaOrder
 from moorage.worker.environment import clean_environment
+from moorage.worker.files import signature
 from moorage.worker.keepers import KeeperLink, KeeperOrder
-from moorage.worker.logs import last_start, log_path
+from moorage.worker.logs import log_path
+from moorage.worker.outofmemory import kills
 from moorage.worker.pool import DevicePool
 from moorage.worker.record import Record, record_path, write_record
+from moorage.worker.remedies import Case, Remedies, case
 from moorage.worker.rundir import next_generation, replica_dir
 from moorage.worker.settings import Fetch, Installed, WorkerSettings
 
 HEALTH_TIMEOUT_S = 5.0
 POLL_S = 0.05
 POLL_MAX_S = 0.5
-REASON_LINES = 10
-REASON_LINE_CHARS = 300
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+ANSWER_CHARS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class Berth:
     fetch: Fetch
     installed: Installed
     pool: DevicePool
+    remedies: Remedies
 
     def directory(self, replica: str) -> Path:
         return replica_dir(self.run_dir, replica)
@@ -65,18 +68,28 @@ class Running:
     record: Record
     engine: Engine
     link: KeeperLink
+    kills: int | None = None
+    """How often the kernel had killed for want of memory before this engine ran."""
 
     @property
     def launch(self) -> Launch:
         return self.record.launch
 
 
-async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path: Path) -> Running:
-    """Start an engine for a model file; it is not ready yet. Raises MoorageError or OSError."""
+async def start_engine(
+    berth: Berth, order: ReplicaOrder, spec: ModelSpec, path: Path, tried: tuple[Remedy, ...] = ()
+) -> Running:
+    """Start an engine for a model file; it is not ready yet. Raises MoorageError or OSError.
+
+    With the remedies of tries that failed just now; without any, with those that worked for an earlier start.
+    """
     facts = await asyncio.to_thread(read_facts, path)
     machine = replace(berth.machine, installations=await asyncio.to_thread(berth.installed))
     choice = await asyncio.to_thread(choose, spec, facts, machine)
     engine = choice.engine
+    about = await asyncio.to_thread(_case, order, spec, path, offered(machine, spec), choice)
+    remedies = tried or await asyncio.to_thread(berth.remedies.recall, about)
+    spec = spec.model_copy(update={"options": with_remedies(spec.options, remedies)})
     hold = _hold(berth, order.replica, spec, choice)
     directory = berth.directory(order.replica)
     generation = await asyncio.to_thread(next_generation, directory)
@@ -103,8 +116,11 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
         adapter=engine.name if spec.engine == "auto" else spec.engine,
         facts=facts,
         launch=launch,
-        why=(*choice.why, *_devices_why(hold), *launch.why),
+        why=(*choice.why, *_devices_why(hold), *_remedies_why(remedies, remembered=not tried), *launch.why),
         hold=hold,
+        case=about,
+        remedies=remedies,
+        remembered=bool(remedies) and not tried,
     )
     await asyncio.to_thread(_write_files, directory, own_socket, launch, record)
     keeper = KeeperOrder(
@@ -116,7 +132,8 @@ async def start_engine(berth: Berth, order: ReplicaOrder, spec: ModelSpec, path:
         lease_s=berth.settings.keeper_lease_s,
         remove=[*launch.files, str(own_socket), str(record_path(directory))],
     )
-    return Running(record=record, engine=engine, link=await KeeperLink.start(directory, keeper))
+    before = await asyncio.to_thread(kills)
+    return Running(record=record, engine=engine, link=await KeeperLink.start(directory, keeper), kills=before)
 
 
 async def adopt_engine(berth: Berth, record: Record) -> Running | None:
@@ -129,7 +146,24 @@ async def adopt_engine(berth: Berth, record: Record) -> Running | None:
         await link.close()
         return None
     berth.pool.restore(record.order.replica, record.hold)
-    return Running(record=record, engine=engine, link=link)
+    return Running(record=record, engine=engine, link=link, kills=await asyncio.to_thread(kills))
+
+
+def _case(order: ReplicaOrder, spec: ModelSpec, path: Path, offer: Machine, choice: Choice) -> Case:
+    """What remedies of this start are remembered for."""
+    return case(
+        model=spec.name,
+        fingerprint=fingerprint(order.model),
+        files=(spec.source, signature(path)),
+        engine=choice.engine.name,
+        version=f"{version_of(choice.engine.name, offer)} of Moorage {__version__}",
+        devices=[device.uuid or device.name for device in offer.devices] if choice.accelerator else [],
+    )
+
+
+def _remedies_why(remedies: tuple[Remedy, ...], *, remembered: bool) -> tuple[str, ...]:
+    when = "as an earlier start needed it: " if remembered else ""
+    return tuple(f"{when}{remedy}" for remedy in remedies)
 
 
 def _hold(berth: Berth, replica: str, spec: ModelSpec, choice: Choice) -> Hold | None:
@@ -188,7 +222,7 @@ async def _probe(client: Client, running: Running, timeout_s: float, probe_timeo
                 token=launch.token,
                 timeout_s=min(limit_s, left_s),
             ) as reply:
-                text = (await reply.read())[:REASON_LINE_CHARS].decode(errors="replace")
+                text = (await reply.read())[:ANSWER_CHARS].decode(errors="replace")
                 status = reply.status
         except (UpstreamError, DeadlineExceeded) as error:
             last, status, text = error.message, 0, ""
@@ -201,29 +235,6 @@ async def _probe(client: Client, running: Running, timeout_s: float, probe_timeo
             raise EngineError(f"it refused the readiness call: {last}")
         await asyncio.sleep(pause_s)
         pause_s = min(POLL_MAX_S, pause_s * 1.5)
-
-
-def explain(berth: Berth, replica: str, what: str, running: Running | None) -> str:
-    """A reason a user can act on: what happened, the plain cause and fix, the engine's own last lines. Blocks."""
-    if running is None:
-        return what
-    path = berth.log(replica)
-    said = last_start(path)
-    diagnosis = _diagnose(running.engine, said)
-    text = f"{what}: {diagnosis.cause}. {diagnosis.fix}" if diagnosis else what
-    lines = [line.rstrip()[:REASON_LINE_CHARS] for line in said.splitlines() if line.strip()][-REASON_LINES:]
-    if not lines:
-        return f"{text}\n{path} has nothing from it"
-    return "\n".join([text, f"last lines of {path}:", *(f"  {line}" for line in lines)])
-
-
-def _diagnose(engine: Engine, said: str) -> Diagnosis | None:
-    try:
-        return engine.diagnose(said)
-    except Exception:
-        # An adapter's fault in reading a log must not hide the engine's own.
-        log.exception("the adapter cannot read its engine's log", engine=engine.name)
-        return None
 
 
 def free_port() -> int:

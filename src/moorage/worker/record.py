@@ -11,7 +11,9 @@ from moorage.access.private import write_private
 from moorage.core.devices import Hold
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Launch
+from moorage.core.remedies import Remedy
 from moorage.wire.control import ReplicaOrder
+from moorage.worker.remedies import Case
 
 _NAME = "replica.json"
 
@@ -29,6 +31,12 @@ class Record(Struct, frozen=True, kw_only=True):
     why: tuple[str, ...]
     hold: Hold | None = None
     """The accelerators it has."""
+    case: Case | None = None
+    """What its remedies are remembered for."""
+    remedies: tuple[Remedy, ...] = ()
+    """What it was started with because starts before it had failed."""
+    remembered: bool = False
+    """Whether they are of an earlier start."""
     ready: bool = False
     """A start that was not finished is not adopted but done again."""
 
