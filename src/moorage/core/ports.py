@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
@@ -39,6 +39,8 @@ class LaunchOrder:
     """A loopback port that was free a moment ago, for engines that cannot listen on a Unix socket."""
     spool_dir: str = ""
     """A folder with room for uploads, on a disk; empty for the system's temporary one."""
+    adapters: Mapping[str, str] = field(default_factory=dict[str, str])
+    """LoRA adapters (options.lora) by the name they are to be served under → their folder on this machine."""
     devices: tuple[Device, ...] = ()
     """The accelerators this replica was given; none means the processor. The worker makes them visible, in this
     order, before the adapter's own environment is applied."""
@@ -62,6 +64,8 @@ class Launch:
     """Added to a clean environment; secrets go here or into `files`, never into argv."""
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Path → content, written with mode 0600 before the start and removed after the stop."""
+    adapters: Mapping[str, str] = field(default_factory=dict[str, str])
+    """LoRA adapters served beside the model, name → folder."""
     manners: Manners = Manners()
     """How calls are put to it, where not as they come."""
     memory: MemoryEstimate | None = None
@@ -122,3 +126,14 @@ class Engine(Protocol):
     def diagnose(self, log: str) -> Diagnosis | None:
         """The plain cause of a failed start in the engine's own last lines, if it is known."""
         ...
+
+
+@runtime_checkable
+class Adapting(Protocol):
+    """What an engine has besides where LoRA adapters come and go while it runs, if it was started with any."""
+
+    def load_adapter(self, name: str, path: str) -> Probe:
+        """The call by which it serves the adapter in the folder `path` as `name`."""
+        ...
+
+    def unload_adapter(self, name: str) -> Probe: ...

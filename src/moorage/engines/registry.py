@@ -12,6 +12,7 @@ ENGINES: dict[str, str] = {
     "onnx": "moorage.engines.onnx:Onnx",
     "faster-whisper": "moorage.engines.whisper:FasterWhisper",
     "llama-server": "moorage.engines.llama_server:LlamaServer",
+    "vllm": "moorage.engines.vllm:Vllm",
 }
 """Name → `module:class` of the adapter, in the order `auto` asks them."""
 

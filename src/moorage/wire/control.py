@@ -52,7 +52,10 @@ class Machine(Struct, frozen=True, kw_only=True):
 
     hostname: str
     cores: int
+    """As many as this process may keep busy."""
     memory_bytes: int
+    cpus: tuple[int, ...] = ()
+    """The processors it may run on, as the kernel numbers them; more than `cores` where its time is limited."""
     devices: tuple[Device, ...] = ()
     installations: tuple[Installation, ...] = ()
     """Newest first, managed ones before others."""
@@ -122,6 +125,8 @@ class Manners(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In whose shapes it counts tokens."""
     forces_tools: bool = True
     """Whether it heeds a `tool_choice` that demands a call."""
+    elastic: bool = False
+    """Whether it answers /scale_elastic_ep: more or fewer data parallel ranks while it serves."""
 
 
 class ReplicaReport(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ from moorage.worker import nvml
 def machine(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Machine:
     """Cores, memory and accelerators this process may really use: affinity, cgroup limits (v1 and v2) and
     CUDA_VISIBLE_DEVICES respected."""
-    cores = len(os.sched_getaffinity(0))
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
+    cores = len(cpus)
     quota = cpu_limit(cgroups, own)
     memory = psutil.virtual_memory().total
     devices = visible(nvml.cards(nvml.library()), os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -24,6 +25,7 @@ def machine(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self
         hostname=socket.gethostname(),
         cores=max(1, min(cores, math.ceil(quota)) if quota is not None else cores),
         memory_bytes=min(memory, limit) if limit is not None else memory,
+        cpus=cpus,
         devices=devices,
     )
 

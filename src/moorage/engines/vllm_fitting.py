@@ -1,0 +1,229 @@
+"""How vLLM is fitted to a model and a machine: context, calls at once, step, KV cache, and why.
+
+Its KV cache is one pool of pages that all calls share, so that context and calls at once are bounds, not a product.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from moorage.config.model import ModelSpec
+from moorage.core.facts import ModelFacts
+from moorage.core.memory import GIB, MEMORY_SHARE, MIB, MemoryEstimate, Use
+from moorage.core.ports import LaunchOrder
+from moorage.core.text import human
+from moorage.engines.footprints import need
+from moorage.errors import EngineError
+from moorage.wire.names import Task
+
+LIBRARY = "vllm"
+SEQUENCES = 256
+"""On accelerators: vLLM's own, and as many as one replica may be given."""
+SEQUENCES_CPU = 32
+KV_SHARE = 0.25
+"""On the processor, of what is left beside the weights: other models and the page cache live here too."""
+DEVICE_SHARE = 0.9
+"""Of an accelerator's memory, where nobody says."""
+LONGEST_CPU = 32768
+"""Tokens of a call that nobody asked for explicitly."""
+SHORTEST = 512
+STEP_CPU = 1024
+"""Prompt tokens a step on the processor: a call that is cancelled in its prompt stops after one."""
+STEP = 8192
+FULL_CALLS = 4
+"""Calls of full length the pool on the processor has room for, where there is room: most are much shorter."""
+BLOCK = 128
+"""Tokens of a page on the processor; on accelerators they are smaller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    context: int | None
+    """None leaves it to what the model was trained for."""
+    sequences: int
+    batch_tokens: int | None
+    """None leaves it to vLLM, which knows the card."""
+    kv_bytes: int | None
+    """The pool on the processor; on accelerators it is what the share leaves."""
+    threads: int
+    memory: MemoryEstimate
+    why: tuple[str, ...]
+
+
+def fit(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str) -> Fit:
+    """`facts` with the context as options.rope_scaling stretches it. Raises EngineError for wishes that do not fit."""
+    spec = order.model
+    _check_context(spec, facts)
+    if order.devices:
+        return _on_devices(order, facts, task, kv_dtype)
+    return _on_processor(order, facts, task, kv_dtype)
+
+
+def _on_processor(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str) -> Fit:
+    spec, machine, options = order.model, order.machine, order.model.options
+    sequences, sequences_why = _sequences(spec, SEQUENCES_CPU)
+    encodes = task != "generate"
+    use = _use(spec, context=SHORTEST, sequences=1, step_tokens=STEP_CPU, kv_dtype=kv_dtype, cached=not encodes)
+    bare = need(LIBRARY, facts, replace(use, pool_bytes=0))
+    left = machine.memory_bytes * MEMORY_SHARE - bare.total_bytes
+    room = left * KV_SHARE
+    room_why = f"{FULL_CALLS} of full length, and no more than {KV_SHARE:.0%} of what is left beside the weights"
+    if options.memory_fraction is not None:
+        room = machine.memory_bytes * options.memory_fraction - bare.total_bytes
+        room_why = "options.memory_fraction of the machine's memory, less the weights"
+    if left <= 0 or room <= 0:
+        raise EngineError(
+            f"model {spec.name!r} would need {human(bare.total_bytes)} of memory before any KV cache, this machine has "
+            f"{human(machine.memory_bytes)}: take a smaller model or another engine"
+        )
+    per_token = bare.kv_bytes_per_token
+    tokens = int(room / per_token) - 2 * BLOCK if per_token else None
+    context, context_why = _context(spec, facts, tokens if not encodes else None, LONGEST_CPU)
+    kv_bytes = 0
+    if not encodes:
+        full = min(sequences, FULL_CALLS) * ((context or SHORTEST) + BLOCK) + BLOCK
+        wanted = full * per_token if per_token else math.inf
+        least = ((context or SHORTEST) + 2 * BLOCK) * per_token
+        kv_bytes = _whole(max(min(wanted, room), min(least, left)))
+    step = options.batch_tokens or (max(STEP_CPU, context or 0) if encodes else max(STEP_CPU, sequences))
+    use = replace(use, context=context or SHORTEST, sequences=sequences, step_tokens=step)
+    memory = need(LIBRARY, facts, replace(use, pool_bytes=kv_bytes))
+    if memory.total_bytes > machine.memory_bytes * MEMORY_SHARE:
+        raise EngineError(
+            f"model {spec.name!r} would need {human(memory.total_bytes)} of memory ({human(memory.weights_bytes)} "
+            f"weights, {human(memory.kv_bytes)} KV cache), this machine has {human(machine.memory_bytes)}: lower "
+            "options.max_model_len"
+        )
+    threads = options.threads or machine.cores
+    kv_why = (f"{human(kv_bytes)} of KV cache for all calls together: {room_why}",) if not encodes else ()
+    return Fit(
+        context=context,
+        sequences=sequences,
+        batch_tokens=step,
+        kv_bytes=kv_bytes or None,
+        threads=threads,
+        memory=memory,
+        why=(
+            context_why,
+            sequences_why,
+            f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
+            f"{step} tokens a step: {_step_why(spec, encodes=encodes)}",
+            *kv_why,
+            _memory_why(memory),
+        ),
+    )
+
+
+def _on_devices(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str) -> Fit:
+    spec, options = order.model, order.model.options
+    sequences, sequences_why = _sequences(spec, SEQUENCES)
+    share = options.memory_fraction or DEVICE_SHARE
+    smallest = min(device.memory_bytes for device in order.devices)
+    encodes = task != "generate"
+    use = _use(
+        spec, context=SHORTEST, sequences=sequences, step_tokens=options.batch_tokens or STEP, kv_dtype=kv_dtype,
+        cached=not encodes, on_device=True,
+    )  # fmt: skip
+    bare = need(LIBRARY, facts, replace(use, pool_bytes=0))
+    room = int(smallest * share) - bare.total_bytes
+    if room <= 0:
+        raise EngineError(
+            f"model {spec.name!r} would need {human(bare.total_bytes)} of each card before any KV cache, and may use "
+            f"{human(smallest * share)} ({share:.0%} of {human(smallest)}): raise options.tensor_parallel or "
+            "options.memory_fraction, or take a more strongly quantised model"
+        )
+    tokens = room // bare.kv_bytes_per_token if bare.kv_bytes_per_token and not encodes else None
+    context, context_why = _context(spec, facts, tokens, None)
+    memory = need(LIBRARY, facts, replace(use, context=context or SHORTEST, pool_bytes=room))
+    batch = options.batch_tokens
+    if batch is None and encodes and context is not None:
+        batch = max(STEP, context)  # an encoder reads a text in one step
+    return Fit(
+        context=context,
+        sequences=sequences,
+        batch_tokens=batch,
+        kv_bytes=None,
+        threads=options.threads or order.machine.cores,
+        memory=memory,
+        why=(
+            context_why,
+            sequences_why,
+            f"{share:.0%} of each card's memory: "
+            + ("options.memory_fraction" if options.memory_fraction else "weights, KV cache and all"),
+            _memory_why(memory),
+        ),
+    )
+
+
+def _use(
+    spec: ModelSpec, *, context: int, sequences: int, step_tokens: int, kv_dtype: str, cached: bool,
+    on_device: bool = False,
+) -> Use:  # fmt: skip
+    options = spec.options
+    return Use(
+        context=context,
+        sequences=sequences,
+        step_tokens=step_tokens,
+        kv_dtype=kv_dtype,
+        cached=cached,
+        dtype=options.dtype,
+        quantization=options.quantization,
+        tensor_parallel=options.tensor_parallel,
+        pipeline_parallel=options.pipeline_parallel,
+        data_parallel=options.data_parallel,
+        on_device=on_device,
+        graphs=on_device and options.cuda_graphs,
+        offload_bytes=options.cpu_offload or 0,
+    )
+
+
+def _context(spec: ModelSpec, facts: ModelFacts, tokens: int | None, most: int | None) -> tuple[int | None, str]:
+    """`tokens` of KV cache have room; `most` nobody gets without asking."""
+    trained, wanted = facts.context_length, spec.options.max_model_len
+    if wanted is not None:
+        return wanted, f"{wanted} tokens a call: options.max_model_len"
+    bounds = [bound for bound in (trained, most if tokens is not None else None, tokens) if bound is not None]
+    if not bounds:
+        return None, "tokens a call as vLLM reads them from the files"
+    context = min(bounds)
+    if context != trained:
+        context = max(min(SHORTEST, trained or SHORTEST), context // 256 * 256)
+    if context == trained:
+        return context, f"{context} tokens a call: what the model was trained for"
+    said = f"; the model was trained for {trained}" if trained else ""
+    if context == most:
+        return context, f"{context} tokens a call: enough for most{said}, set options.max_model_len for more"
+    return context, f"{context} tokens a call: what the KV cache holds{said}"
+
+
+def _check_context(spec: ModelSpec, facts: ModelFacts) -> None:
+    wanted, trained = spec.options.max_model_len, facts.context_length
+    if wanted is not None and trained is not None and wanted > trained:
+        raise EngineError(
+            f"model {spec.name!r}: options.max_model_len is {wanted}, but the model was trained for {trained} tokens; "
+            f"set {trained} or less, or stretch it with options.rope_scaling"
+        )
+
+
+def _sequences(spec: ModelSpec, most: int) -> tuple[int, str]:
+    wanted = spec.options.max_sequences
+    if wanted is not None:
+        return wanted, f"{wanted} calls at once: options.max_sequences"
+    return most, f"{most} calls at once at most: they share the pages of one KV cache"
+
+
+def _step_why(spec: ModelSpec, *, encodes: bool) -> str:
+    if spec.options.batch_tokens:
+        return "options.batch_tokens"
+    return "a text is encoded in one" if encodes else "a call that is cancelled in its prompt stops after one"
+
+
+def _whole(size: float) -> int:
+    return math.ceil(size / MIB) * MIB if math.isfinite(size) else GIB
+
+
+def _memory_why(memory: MemoryEstimate) -> str:
+    return (
+        f"about {human(memory.total_bytes)} of memory: {human(memory.weights_bytes)} weights, "
+        f"{human(memory.kv_bytes)} KV cache, {human(memory.compute_bytes)} buffers, "
+        f"{human(memory.process_bytes)} the processes"
+    )

@@ -1,0 +1,5 @@
+"""How vLLM fails to start, by its own words."""
+
+from moorage.engines.signatures import Signature
+
+SIGNATURES: tuple[Signature, ...] = ()
