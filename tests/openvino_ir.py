@@ -25,3 +25,15 @@ def write(model: Path, folder: Path, *, half: bool = False, below: str = "") -> 
     for path in (graph, *files(folder)):
         path.unlink()
     return folder
+
+
+def fixed(model: Path, folder: Path, shape: tuple[int, int]) -> Path:
+    """A copy of an IR that takes texts of one shape only."""
+    silence_openvino()
+    import openvino
+
+    shutil.copytree(model, folder)
+    graph = openvino.Core().read_model(str(model / GRAPH))
+    graph.reshape({name: shape for port in graph.inputs for name in port.get_names()})
+    openvino.save_model(graph, str(folder / GRAPH))
+    return folder

@@ -19,6 +19,7 @@ from moorage.wire.api.rerank import RerankResponse
 from moorage.wire.api.score import ScoreResponse
 from moorage.wire.api.tokens import DetokenizeResponse, TokenizeResponse
 from moorage.wire.runtime import EncoderSettings, LlamaCppSettings, RuntimeSettings
+from tests import openvino_ir
 from tests.bert_gguf import write
 from tests.contract.openai_schema import validate
 from tests.integration.runtimes.runtime import TOKEN, Answer, Runtime
@@ -49,7 +50,12 @@ def onnx(folder: Path, weights: Path) -> RuntimeSettings:
     return EncoderSettings(**settings(folder, weights, batch_tokens=1024, max_calls=16))
 
 
-@pytest.fixture(scope="module", params=[llamacpp, onnx], ids=["llamacpp", "onnx"])
+def openvino_encoder(folder: Path, weights: Path) -> RuntimeSettings:
+    model = openvino_ir.write(weights, folder / "ir", half=True)
+    return EncoderSettings(**settings(folder, model, batch_tokens=1024, max_calls=16))
+
+
+@pytest.fixture(scope="module", params=[llamacpp, onnx, openvino_encoder], ids=["llamacpp", "onnx", "openvino_encoder"])
 def runtime(request: pytest.FixtureRequest, embedding_weights: Path) -> Iterator[Runtime]:
     folder = Path(tempfile.mkdtemp(prefix="mo-"))
     make = request.param

@@ -1,6 +1,6 @@
 """What Moorage calls of openvino 2026.4, whose own annotations are partial."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Output:
     def get_target_inputs(self) -> set[Input]: ...
 
 class Tensor:
+    def __init__(self, array: NDArray[Any]) -> None: ...
     data: NDArray[Any]
     """A view of its memory, which the next run overwrites."""
 
@@ -53,6 +54,7 @@ class CompiledModel:
 class Model:
     inputs: list[Output]
     outputs: list[Output]
+    def reshape(self, partial_shapes: Mapping[str, Sequence[int]]) -> None: ...
 
 class Core:
     def read_model(self, model: str) -> Model: ...

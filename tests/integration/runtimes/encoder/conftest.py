@@ -11,6 +11,7 @@ from moorage.config.defaults import DEFAULT_EMBEDDING
 from moorage.config.places import default_cache_dir
 from moorage.models.store import ModelStore
 from moorage.wire.runtime import EncoderSettings
+from tests import openvino_ir
 from tests.integration.runtimes.encoder import folders
 from tests.integration.runtimes.runtime import TOKEN, Runtime
 
@@ -69,13 +70,13 @@ def lee() -> tuple[list[str], list[list[float]]]:
 
 @pytest.fixture
 def make_encoder(short_tmp: Path) -> Iterator[Callable[..., Runtime]]:
-    """Makes runtimes that end with the test: a model's path, and changes of the settings."""
+    """Makes runtimes that end with the test: a model's path, the runtime's name, and changes of the settings."""
     made: list[Runtime] = []
 
-    def make(model: Path, **changes: Any) -> Runtime:
+    def make(model: Path, host: str = "onnx", **changes: Any) -> Runtime:
         folder = short_tmp / f"r{len(made)}"
         folder.mkdir()
-        made.append(Runtime(settings_for(model, folder, **changes), "onnx"))
+        made.append(Runtime(settings_for(model, folder, **changes), host))
         return made[-1]
 
     yield make
@@ -83,10 +84,10 @@ def make_encoder(short_tmp: Path) -> Iterator[Callable[..., Runtime]]:
         runtime.__exit__()
 
 
-def _served(model: Path, **changes: Any) -> Iterator[Runtime]:
+def _served(model: Path, host: str = "onnx", **changes: Any) -> Iterator[Runtime]:
     folder = Path(tempfile.mkdtemp(prefix="mo-"))
     try:
-        with Runtime(settings_for(model, folder, **changes), "onnx") as runtime:
+        with Runtime(settings_for(model, folder, **changes), host) as runtime:
             yield runtime.start().ready()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -107,6 +108,17 @@ def encoder_quantized(minilm: Path) -> Iterator[Runtime]:
 @pytest.fixture(scope="session")
 def encoder_int8(minilm: Path, int8_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     yield from _served(folders.in_int8(minilm, int8_graph, tmp_path_factory.mktemp("int8") / "model"))
+
+
+@pytest.fixture(scope="session")
+def ir_folder(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MiniLM as an IR of OpenVINO. Read only."""
+    return openvino_ir.write(minilm, tmp_path_factory.mktemp("ir") / "model", half=True)
+
+
+@pytest.fixture(scope="session")
+def encoder_openvino(ir_folder: Path) -> Iterator[Runtime]:
+    yield from _served(ir_folder, "openvino_encoder")
 
 
 @pytest.fixture(scope="session")
