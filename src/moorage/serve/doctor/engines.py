@@ -20,11 +20,15 @@ from moorage.serve.doctor.findings import Finding, Scope
 _IMPORT = """
 import importlib, json, resource, sys
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+sys.modules["openvino_telemetry"] = None
 modules = [importlib.import_module(name) for name in sys.argv[1:]]
 about = [module.get_system_info() for module in modules if hasattr(module, "get_system_info")]
 print(json.dumps({"about": " ".join(about)}))
 """
-"""What each library's process runs; llama.cpp tells for which instructions it was compiled."""
+"""What each library's process runs; llama.cpp tells for which instructions it was compiled.
+
+openvino would report its import, and does without where its telemetry is not found (runtimes.host.quiet).
+"""
 
 
 QUIET: Mapping[str, str] = {"ORT_DISABLE_TELEMETRY": "1"}
