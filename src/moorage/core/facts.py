@@ -40,6 +40,18 @@ class ModelFacts:
     key_length: int | None = None
     """Width of one head's key; where the file is silent, embedding_length / heads."""
     value_length: int | None = None
+    feed_forward_length: int | None = None
+    """Width of the widest inner layer; of experts, of all that compute one token."""
+    kv_layers: int | None = None
+    """Layers that keep keys and values, where some keep none."""
+    window: int | None = None
+    """Tokens that layers with a sliding window look back."""
+    window_layers: int | None = None
+    """How many layers have that window; the others look back to the first token."""
+    latent_length: int | None = None
+    """Numbers a layer keeps of a token where keys and values are kept compressed together (MLA)."""
+    rope_theta: float | None = None
+    """Base of the angles of rotary positions."""
     vocabulary: int | None = None
     pooling: Pooling | None = None
     """As the files say it."""

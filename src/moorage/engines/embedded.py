@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from moorage.config.model import ModelSpec
-from moorage.core.memory import MEMORY_SHARE
+from moorage.core.memory import MEMORY_SHARE, MemoryEstimate
 from moorage.core.ports import Launch, Probe, Support
 from moorage.core.text import human
 from moorage.engines.signatures import Signature
@@ -84,6 +84,7 @@ def launch(
     max_model_len: int | None,
     why: tuple[str, ...],
     env: Mapping[str, str],
+    memory: MemoryEstimate | None = None,
 ) -> Launch:
     """The start of `moorage.runtimes.HOST`, which reads its settings from a file beside its socket."""
     path = f"{Path(settings.socket).parent}/{host}.json"
@@ -97,6 +98,7 @@ def launch(
         task=settings.task,
         env={**ENVIRONMENT, **env},
         files={path: runtime.encode(settings)},
+        memory=memory,
         why=why,
     )
 

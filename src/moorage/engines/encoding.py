@@ -40,6 +40,7 @@ def launch(order: LaunchOrder, *, engine: str, host: str) -> Launch:
         settings,
         capacity=chosen.max_calls,
         max_model_len=chosen.context,
+        memory=chosen.memory,
         why=(
             *chosen.why,
             embedded.niceness_why(settings.niceness),

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import estimate
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded
+from moorage.engines.footprints import least_bytes
 from moorage.engines.llamacpp_fitting import Fit, fit
 from moorage.engines.llamacpp_signatures import SIGNATURES
 from moorage.engines.options import unused
@@ -32,7 +32,7 @@ class LlamaCpp:
             return Support(ok=False, why=f"it runs GGUF files, this one is {facts.format}")
         if facts.task not in TASKS:
             return Support(ok=False, why=f"it has no routes for a model to {facts.task}")
-        if refusal := embedded.no_room(estimate(facts, context_tokens=512, step_tokens=32).total_bytes, machine):
+        if refusal := embedded.no_room(least_bytes(self.name, facts), machine):
             return refusal
         return Support(ok=True, why=f"runs {facts.quantization or 'GGUF'} files on the CPU", rank=embedded.RANK)
 
@@ -64,6 +64,7 @@ class LlamaCpp:
             settings,
             capacity=chosen.slots,
             max_model_len=chosen.context,
+            memory=chosen.memory,
             why=(*_why(chosen, task, facts), *unused(spec, self.name, HONOURED)),
             # An abort would start a debugger for its trace, if there is one, and hold the process up.
             env={"GGML_NO_BACKTRACE": "1"},

@@ -1,17 +1,16 @@
 """How llama.cpp is fitted to a file and a machine: slots, context, step, threads, caches, and why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import MEMORY_SHARE, MemoryEstimate, estimate, kv_bytes_per_token
+from moorage.core.memory import MEMORY_SHARE, MIB, MemoryEstimate, Use, kv_bytes_per_sequence
 from moorage.core.text import human
+from moorage.engines.footprints import LLAMACPP, need
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 from moorage.wire.names import Task
-
-MIB = 1 << 20
 
 KV_SHARE = 0.25
 """Of what is left beside the weights: other models and the page cache live here too."""
@@ -49,6 +48,7 @@ class Fit:
     batch_tokens: int
     kv_cache_dtype: KvCacheDtype
     prompt_cache_mib: int
+    memory: MemoryEstimate
     why: tuple[str, ...]
 
 
@@ -61,12 +61,15 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
     step, step_why = _step(options.batch_tokens, context, task)
     threads = options.threads or machine.cores
     stream_threads = options.threads or min(threads, max(1, round(facts.size_bytes / BYTES_A_THREAD)))
-    need = estimate(facts, context_tokens=slots * context, step_tokens=step, kv_dtype=dtype)
-    _check_memory(spec.name, need, machine)
+    use = Use(
+        context=context, sequences=slots, step_tokens=step, kv_dtype=dtype, cached=not encoder(facts.architecture)
+    )
+    wanted = need("llama.cpp", facts, use)
+    _check_memory(spec.name, wanted, machine)
     cache_mib = 0
     if options.prefix_caching and task == "generate":
-        bounds = (machine.memory_bytes * PROMPT_CACHE_SHARE, need.total_bytes * PROMPT_CACHE_OF_NEED)
-        cache_mib = min(PROMPT_CACHE_MAX_MIB, int(min(bounds)) // MIB)
+        bounds = (machine.memory_bytes * PROMPT_CACHE_SHARE, wanted.total_bytes * PROMPT_CACHE_OF_NEED)
+        cache_mib = max(0, min(PROMPT_CACHE_MAX_MIB, int(min(bounds)) // MIB))
     return Fit(
         slots=slots,
         context=context,
@@ -75,6 +78,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
         batch_tokens=step,
         kv_cache_dtype=dtype,
         prompt_cache_mib=cache_mib,
+        memory=replace(wanted, cache_bytes=cache_mib * MIB),
         why=(
             *why,
             f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
@@ -82,8 +86,9 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
             step_why,
             dtype_why,
             _cache_why(cache_mib, prefix_caching=options.prefix_caching, task=task),
-            f"about {human(need.total_bytes)} of memory: {human(need.weights_bytes)} weights, "
-            f"{human(need.kv_bytes)} KV cache, {human(need.compute_bytes)} buffers",
+            f"about {human(wanted.total_bytes)} of memory: {human(wanted.weights_bytes)} weights, "
+            f"{human(wanted.kv_bytes)} KV cache, {human(wanted.compute_bytes)} buffers, "
+            f"{human(wanted.process_bytes)} the process",
         ),
     )
 
@@ -127,9 +132,9 @@ def _room(
     """Slots and the tokens of each."""
     options = spec.options
     trained = facts.context_length or LONG_ENOUGH
-    per_token = kv_bytes_per_token(facts, dtype)
-    left = machine.memory_bytes * MEMORY_SHARE - estimate(facts, context_tokens=0, step_tokens=STEP_TOKENS).total_bytes
-    tokens = int(left * KV_SHARE / per_token) if per_token else SLOTS * LONG_ENOUGH
+    least = Use(context=0, sequences=0, step_tokens=STEP_TOKENS, kv_dtype=dtype)
+    left = max(0.0, machine.memory_bytes * MEMORY_SHARE - need("llama.cpp", facts, least).total_bytes)
+    tokens = _tokens(left * KV_SHARE, facts, replace(least, context=LONG_ENOUGH))
     ceiling = min(trained, LONGEST if task == "generate" else EMBED_LONGEST)
     most = SLOTS if task == "generate" else SLOTS_EMBED
     slots = options.max_sequences or most
@@ -155,6 +160,17 @@ def _room(
     else:
         reason = f"what a quarter of the free memory holds; the model was trained for {trained}"
     return slots, context, (f"{context} tokens a call: {reason}", slots_why)
+
+
+def _tokens(room_bytes: float, facts: ModelFacts, use: Use) -> int:
+    """That fit into the room, as dear as those of a long call are on average: a window makes long ones cheaper."""
+    each = kv_bytes_per_sequence(facts, LLAMACPP, use) / use.context
+    return int(room_bytes / each) if each else SLOTS * LONG_ENOUGH
+
+
+def encoder(architecture: str) -> bool:
+    """Whether llama.cpp keeps no keys and values for it."""
+    return "bert" in architecture or architecture in ("t5encoder", "gemma-embedding", "llama-embed")
 
 
 def _step(wanted: int | None, context: int, task: Task) -> tuple[int, str]:

@@ -1,11 +1,12 @@
 """How an encoder is fitted to a file and a machine: context, step, calls, threads, memory, and why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import FLOAT_BYTES, MEMORY_SHARE, PROCESS_BYTES
+from moorage.core.memory import MEMORY_SHARE, MemoryEstimate, Use, compute_bytes
 from moorage.core.text import human
+from moorage.engines.footprints import ONNX, need
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 
@@ -18,12 +19,6 @@ STEP_TOKENS = 2048
 """More gains nothing on a CPU; the runtime itself takes less where a step would last too long."""
 CALLS = 64
 """Small texts of many calls are computed together."""
-ACTIVATIONS = 16
-"""Vectors of a token that are alive at once: states, queries, keys, values, and the four times wider inner layer."""
-HALVES = frozenset({"F16", "BF16", "FLOAT16", "BFLOAT16", "fp16", "bf16"})
-"""Number formats that are computed in 32 bits, so that the weights take twice the file."""
-SCORES = 2
-"""Attention scores and what softmax makes of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +28,7 @@ class Fit:
     max_calls: int
     threads: int
     quantized: bool
+    memory: MemoryEstimate
     why: tuple[str, ...]
 
 
@@ -44,14 +40,13 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
     batch_tokens = options.batch_tokens or max(STEP_TOKENS, context)
     threads = options.threads or machine.cores
     calls = options.max_sequences or CALLS
-    weights = weights_bytes(facts) // (4 if quantized else 1)
-    step = step_bytes(facts, context, batch_tokens)
-    need = PROCESS_BYTES + weights + step
-    if need > machine.memory_bytes * MEMORY_SHARE:
+    use = Use(context=context, sequences=calls, step_tokens=batch_tokens, cached=False)
+    wanted = need("onnx", facts, replace(use, quantization="int8") if quantized else use)
+    if wanted.total_bytes > machine.memory_bytes * MEMORY_SHARE:
         raise EngineError(
-            f"model {spec.name!r} would need {human(need)} of memory ({human(weights)} weights, {human(step)} for a "
-            f"step), this machine has {human(machine.memory_bytes)}: lower options.max_model_len or "
-            "options.batch_tokens"
+            f"model {spec.name!r} would need {human(wanted.total_bytes)} of memory ({human(wanted.weights_bytes)} "
+            f"weights, {human(wanted.compute_bytes)} for a step), this machine has {human(machine.memory_bytes)}: "
+            "lower options.max_model_len or options.batch_tokens"
         )
     return Fit(
         context=context,
@@ -59,12 +54,14 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
         max_calls=calls,
         threads=threads,
         quantized=quantized,
+        memory=wanted,
         why=(
             context_why,
             f"{batch_tokens} tokens a step at most: {_step_why(options.batch_tokens)}",
             f"{calls} calls at once: {'options.max_sequences' if options.max_sequences else 'their texts share steps'}",
             f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
-            f"about {human(need)} of memory: {human(weights)} weights, {human(step)} for a step",
+            f"about {human(wanted.total_bytes)} of memory: {human(wanted.weights_bytes)} weights, "
+            f"{human(wanted.compute_bytes)} for a step",
             *quantized_why,
         ),
     )
@@ -88,20 +85,15 @@ def _quantized(spec: ModelSpec, facts: ModelFacts) -> tuple[bool, tuple[str, ...
     return True, (f"8-bit integers: {nearest}options.quantization",)
 
 
-def weights_bytes(facts: ModelFacts) -> int:
-    return facts.size_bytes * (2 if facts.quantization in HALVES else 1)
-
-
-def step_bytes(facts: ModelFacts, context: int, tokens: int) -> int:
-    """Of a step's activations: vectors of every token, and attention from each to all of its own text."""
-    width = (facts.embedding_length or 0) * ACTIVATIONS
-    attention = (facts.heads or 0) * min(context, tokens) * SCORES
-    return tokens * (width + attention) * FLOAT_BYTES
+def step_bytes(facts: ModelFacts, tokens: int) -> int:
+    """Of the activations of one text of so many tokens."""
+    return compute_bytes(facts, ONNX, Use(context=tokens, sequences=1, step_tokens=tokens, cached=False))
 
 
 def least_bytes(facts: ModelFacts) -> int:
     """Memory without which nothing can be served."""
-    return PROCESS_BYTES + weights_bytes(facts) + step_bytes(facts, SHORTEST, SHORTEST)
+    least = Use(context=SHORTEST, sequences=1, step_tokens=SHORTEST, cached=False)
+    return need("onnx", facts, least).total_bytes
 
 
 def _context(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> tuple[int, str]:
@@ -114,7 +106,7 @@ def _context(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> tuple[int,
             )
         return wanted, f"{wanted} tokens a text: options.max_model_len"
     context = trained or CONTEXT
-    while context > SHORTEST and step_bytes(facts, context, context) > machine.memory_bytes * STEP_SHARE:
+    while context > SHORTEST and step_bytes(facts, context) > machine.memory_bytes * STEP_SHARE:
         context //= 2
     if trained and context < trained:
         return context, f"{context} tokens a text: what a quarter of the memory holds; the model reads {trained}"

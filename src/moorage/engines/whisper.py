@@ -11,7 +11,7 @@ from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded
 from moorage.engines.shared_signatures import SIGNATURES as SHARED
 from moorage.engines.signatures import diagnose
-from moorage.engines.whisper_fitting import fit, memory_bytes
+from moorage.engines.whisper_fitting import fit, memory
 from moorage.engines.whisper_signatures import INSTALL, OTHERWISE, SIGNATURES
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
@@ -50,7 +50,7 @@ class FasterWhisper:
             return Support(ok=False, why=f"it runs Whisper models of CTranslate2, this one is {facts.format}")
         if importlib.util.find_spec("faster_whisper") is None:
             return Support(ok=False, why=f"it is not installed: {INSTALL}")
-        if refusal := embedded.no_room(memory_bytes(facts, 1), machine):
+        if refusal := embedded.no_room(memory(facts, 1).total_bytes, machine):
             return refusal
         hears = "English" if facts.languages == ("en",) else f"{len(facts.languages)} languages"
         return Support(ok=True, why=f"transcribes {hears} on the CPU", rank=embedded.RANK)
@@ -78,6 +78,7 @@ class FasterWhisper:
             settings,
             capacity=chosen.max_calls,
             max_model_len=None,
+            memory=chosen.memory,
             why=(*chosen.why, embedded.niceness_why(settings.niceness)),
             env=ENVIRONMENT,
         )

@@ -56,7 +56,7 @@ def test_a_launch_hides_its_secret_and_says_why() -> None:
         "8192 tokens a call: what the model was trained for",
         "4 calls at once",
         "6 threads",
-        "about 1005.2 MB",
+        "of memory",
     ):
         assert words in text, text
 

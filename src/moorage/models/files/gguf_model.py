@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moorage.core.facts import ModelFacts, Pooling
 from moorage.errors import ModelError
+from moorage.models.files import attention
 from moorage.models.files.gguf import Broken, Header, Length, Value, read_header
 from moorage.models.files.gguf_types import FILE_TYPES, TENSOR_TYPES
 from moorage.models.files.opening import opened
@@ -116,6 +117,7 @@ def _facts(parts: list[tuple[Path, Header, int]], architecture: str) -> ModelFac
     heads, embedding = number("attention.head_count"), number("embedding_length")
     width = embedding // heads if embedding and heads else None
     labels = _texts(values.get(f"{architecture}.classifier.output_labels"))
+    kept = attention.of_gguf(architecture, values, number("block_count"))
     task = _task(architecture, number, labels)
     return ModelFacts(
         path=str(path.absolute()),
@@ -133,6 +135,13 @@ def _facts(parts: list[tuple[Path, Header, int]], architecture: str) -> ModelFac
         kv_heads=number("attention.head_count_kv") or heads,
         key_length=number("attention.key_length") or width,
         value_length=number("attention.value_length") or width,
+        feed_forward_length=attention.inner(
+            number("feed_forward_length"), number("expert_feed_forward_length"), number("expert_used_count")
+        ),
+        kv_layers=kept.layers,
+        window=kept.window,
+        window_layers=kept.window_layers,
+        latent_length=kept.latent_length,
         vocabulary=_length(values.get("tokenizer.ggml.tokens")) or number("vocab_size"),
         pooling=_POOLINGS.get(number("pooling_type") or 0),
         chat_template=_text(values.get("tokenizer.chat_template")),

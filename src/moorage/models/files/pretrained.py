@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from moorage.core.facts import Pooling
 from moorage.errors import ModelError
-from moorage.models.files import sentence, tasks, whisper
+from moorage.models.files import attention, sentence, tasks, whisper
+from moorage.models.files.attention import Kept
 from moorage.models.files.document import Document
 from moorage.models.files.opening import listing, whole
 from moorage.models.files.sentence import Sentence
@@ -57,6 +58,10 @@ class Described:
     heads: int | None
     kv_heads: int | None
     key_length: int | None
+    value_length: int | None
+    feed_forward_length: int | None
+    kept: Kept
+    rope_theta: float | None
     vocabulary: int | None
     labels: tuple[str, ...]
     languages: tuple[str, ...]
@@ -83,17 +88,27 @@ def describe(folder: Path, there: tuple[str, ...], head: int | None = None) -> D
     embedding = text.number("hidden_size", "d_model", "n_embd", "dim", "embedding_size")
     vocabulary = text.number("vocab_size", "n_vocab", "vocabulary_size")
     method, bits = _quantization(config)
+    layers = text.number("num_hidden_layers", "encoder_layers", "n_layer", "n_layers", "num_layers")
+    width = embedding // heads if embedding and heads else None
     return Described(
         config=config,
         sentence=parts,
         task=task,
         architecture=config.text("model_type") or (config.texts("architectures") or ("unknown",))[0],
         context_length=_context(config, text, tokenizer, parts.max_length, task),
-        layers=text.number("num_hidden_layers", "encoder_layers", "n_layer", "n_layers", "num_layers"),
+        layers=layers,
         embedding_length=embedding,
         heads=heads,
         kv_heads=text.number("num_key_value_heads", "n_head_kv", "num_kv_heads") or heads,
-        key_length=text.number("head_dim", "d_kv") or (embedding // heads if embedding and heads else None),
+        key_length=text.number("head_dim", "d_kv") or width,
+        value_length=text.number("v_head_dim", "head_dim", "d_kv") or width,
+        feed_forward_length=attention.inner(
+            text.number("intermediate_size", "encoder_ffn_dim", "n_inner", "ffn_hidden_size", "hidden_dim"),
+            text.number("moe_intermediate_size"),
+            text.number("num_experts_per_tok"),
+        ),
+        kept=attention.of_config(text, layers),
+        rope_theta=_rope_theta(text),
         vocabulary=vocabulary,
         labels=labels if task == "classify" else (),
         languages=whisper.of_folder(folder, there, vocabulary) if config.text("model_type") == "whisper" else (),
@@ -138,6 +153,15 @@ def _context(
         positions = max(1, positions - _POSITIONS_OFFSET)
     named = (positions, max_length, tokenizer.number("model_max_length"))
     return min((length for length in named if length and length < _SANE_LENGTH), default=None)
+
+
+def _rope_theta(text: Document) -> float | None:
+    """Of rope_parameters, or beside them as older files have it. None where layers differ in it."""
+    for place in (text.child("rope_parameters"), text):
+        value = place.values.get("rope_theta")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None
 
 
 def _chat_template(folder: Path, there: tuple[str, ...], tokenizer: Document) -> str | None:
