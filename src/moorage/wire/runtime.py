@@ -45,6 +45,27 @@ class LlamaCppSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknow
     """Fields of xllamacpp's CommonParams by name, dotted for nested ones."""
 
 
+class OpenVinoSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One OpenVINO GenAI process that writes text: sequences that share one KV cache."""
+
+    sequences: int
+    """Replies written at once."""
+    context: int
+    """The longest prompt plus reply, in tokens."""
+    cache_tokens: int
+    """Of the KV cache, which all sequences share: at least `context`."""
+    batch_tokens: int
+    """Tokens per engine step, of prompts and replies together; cancellation is seen between steps."""
+    kv_cache_dtype: Literal["u8", "f16", "bf16", "f32"] = "u8"
+    precision: Literal["f32", "f16", "bf16"] = "f32"
+    """Number format of the computation."""
+    prefix_caching: bool = True
+    parameters: int = 0
+    """Of the model, 0 where its files do not say."""
+    extra_args: dict[str, ExtraArg] = {}
+    """Properties of OpenVINO's CPU plugin by name."""
+
+
 class EncoderSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ONNX Runtime process: a text encoder that embeds, reranks or classifies."""
 

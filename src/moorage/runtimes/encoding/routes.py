@@ -56,20 +56,19 @@ def posts(encoder: TextEncoder, served_name: str) -> dict[str, Post]:
 def encoder_posts(encoder: Encoder, served_name: str) -> dict[str, Post]:
     """The same without those of tokens, which a library may have of its own."""
 
-    def route(kind: type[R], answer: Callable[[R, Encoder], Awaitable[Any]], *tasks: Task) -> Post:
-        return _route(encoder, served_name, kind, answer, *tasks)
+    return {path: _route(encoder, served_name, kind, answer, *tasks) for path, kind, answer, tasks in ROUTES}
 
-    return {
-        "/v1/embeddings": route(EmbeddingRequest, embeddings, "embed"),
-        "/v2/embed": route(EmbedRequest, embed, "embed"),
-        "/rerank": route(RerankRequest, _rerank, "rerank", "embed"),
-        "/v1/rerank": route(RerankRequest, _rerank, "rerank", "embed"),
-        "/v2/rerank": route(RerankRequest, _rerank_v2, "rerank", "embed"),
-        "/score": route(ScoreRequest, score, "rerank", "embed"),
-        "/v1/score": route(ScoreRequest, score, "rerank", "embed"),
-        "/classify": route(ClassifyRequest, classify, "classify"),
-        "/pooling": route(PoolingRequest, pooling, *ENCODERS),
-    }
+
+def refusals(served_name: str, own: Task) -> dict[str, Post]:
+    """The routes of encoders where there is none, which say what the model is for."""
+
+    def route(kind: type[Request], tasks: tuple[Task, ...]) -> Post:
+        async def post(body: bytes, send: Send) -> None:
+            expect(decode(kind, body).model or served_name, own, tasks)
+
+        return post
+
+    return {path: route(kind, tasks) for path, kind, _, tasks in ROUTES}
 
 
 def _route(encoder: E, served_name: str, kind: type[R], answer: Callable[[R, E], Awaitable[Any]], *tasks: Task) -> Post:
@@ -96,3 +95,17 @@ def expect(model: str, own: Task, tasks: tuple[Task, ...]) -> None:
         raise BadRequest(
             f"model {model!r} is for {WORK[own]}, not for {WORK[tasks[0]]}", param="model", code="wrong_task"
         )
+
+
+ROUTES: tuple[tuple[str, type[Any], Callable[[Any, Encoder], Awaitable[Any]], tuple[Task, ...]], ...] = (
+    ("/v1/embeddings", EmbeddingRequest, embeddings, ("embed",)),
+    ("/v2/embed", EmbedRequest, embed, ("embed",)),
+    ("/rerank", RerankRequest, _rerank, ("rerank", "embed")),
+    ("/v1/rerank", RerankRequest, _rerank, ("rerank", "embed")),
+    ("/v2/rerank", RerankRequest, _rerank_v2, ("rerank", "embed")),
+    ("/score", ScoreRequest, score, ("rerank", "embed")),
+    ("/v1/score", ScoreRequest, score, ("rerank", "embed")),
+    ("/classify", ClassifyRequest, classify, ("classify",)),
+    ("/pooling", PoolingRequest, pooling, ENCODERS),
+)
+"""Path, request, what answers it, and the tasks of models it is for."""

@@ -1,5 +1,6 @@
 """The routes of a runtime, as plain ASGI: a dict, a token check, and one handler each."""
 
+import asyncio
 import sys
 import time
 import traceback
@@ -41,12 +42,15 @@ class App:
         scrape: Scrape,
         posts: Mapping[str, Post],
         uploads: Mapping[str, Upload] | None = None,
+        failure: asyncio.Future[None] | None = None,
     ) -> None:
+        """`failure` ends with an EngineError when the library is of no use any more, and with it the process."""
         self._settings = settings
         self._max_model_len = max_model_len
         self._scrape = scrape
         self._posts = posts
         self._uploads = uploads or {}
+        self.failure = failure
         self._created = int(time.time())
         self._gets = {"/health": self._health, "/metrics": self._metrics, "/v1/models": self._models}
 

@@ -24,6 +24,8 @@ from moorage.wire.runtime import RuntimeSettings, Settings
 LOG_FLUSH_S = 0.2
 KEEP_ALIVE_S = 300.0
 """Longer than any client keeps an idle connection, so that none is closed under a call."""
+FAILED_GRACE_S = 1.0
+"""For the errors of calls whose library failed to reach their clients."""
 USAGE = "usage: python -m moorage.runtimes.NAME SETTINGS.json   (- reads standard input)"
 
 
@@ -144,5 +146,17 @@ async def _answer(settings: RuntimeSettings, loaded: Runtime, listening: socket.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told.set)
         await server.start()
-        await told.wait()
-        await server.stop(settings.grace_s)
+        failed = await _ended(told, app.failure)
+        await server.stop(FAILED_GRACE_S if failed else settings.grace_s)
+        if failed is not None:
+            raise failed
+
+
+async def _ended(told: asyncio.Event, failure: asyncio.Future[None] | None) -> BaseException | None:
+    """Until the process is told to stop, or the library failed: why, then."""
+    stopping = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({stopping, failure} if failure else {stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    return failure.exception() if failure is not None and failure.done() else None

@@ -1,23 +1,17 @@
 """Calls to the library: admitted in order, run on threads, streamed inside, cancelled when nobody reads any more."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from moorage.errors import MoorageError
+from moorage.runtimes.generating.counters import TextCounters
+from moorage.runtimes.generating.merging import merged
 from moorage.runtimes.generating.slots import Slots
-from moorage.runtimes.host.metrics import Counters
 from moorage.runtimes.llamacpp.channel import Channel, Event
 from moorage.runtimes.llamacpp.library import Kind, Library, Whole
-
-
-@dataclass
-class TextCounters(Counters):
-    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,43 +56,9 @@ class Caller:
         finally:
             channel.cancel()
 
-    async def merged(self, works: Sequence[Work]) -> AsyncGenerator[tuple[Work, list[Event]]]:
-        """Several works at once, no more than there are slots, so that one large call cannot fill the queue."""
-        if len(works) == 1:
-            async with aclosing(self.events(works[0])) as batches:
-                async for batch in batches:
-                    yield works[0], batch
-            return
-        queue: asyncio.Queue[tuple[Work, list[Event]] | None] = asyncio.Queue(64)
-        pending = deque(works)
-
-        async def lane() -> None:
-            while pending:
-                work = pending.popleft()
-                async with aclosing(self.events(work)) as batches:
-                    async for batch in batches:
-                        await queue.put((work, batch))
-
-        async def all_lanes() -> None:
-            failures: list[BaseException] = []
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(len(works), self.slots.total)):
-                        group.create_task(lane())
-            except* MoorageError as errors:
-                failures.extend(errors.exceptions)
-            await queue.put(None)
-            if failures:
-                raise failures[0]
-
-        lanes = asyncio.create_task(all_lanes())
-        try:
-            while (item := await queue.get()) is not None:
-                yield item
-            await lanes
-        finally:
-            lanes.cancel()
-            await asyncio.gather(lanes, return_exceptions=True)
+    def merged(self, works: Sequence[Work]) -> AsyncGenerator[tuple[Work, list[Event]]]:
+        """Several works at once."""
+        return merged(works, self.events, self.slots.total)
 
     async def once(self, kind: Whole, body: Event) -> Event:
         """One whole call. It cannot be interrupted: its slot is free again when it is over, whoever waits."""

@@ -50,5 +50,4 @@ class Metrics:
     def _own(self) -> str:
         slots, counters = self._caller.slots, self._caller.counters
         calls = samples(counters, running=slots.running, queued=slots.queued, slots=slots.total)
-        text = "Pieces of text given out, about one a token"
-        return exposition([*calls, ("counter", "tokens_total", text, counters.tokens)])
+        return exposition([*calls, counters.written()])

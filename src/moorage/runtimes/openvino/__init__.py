@@ -1,0 +1,1 @@
+"""The HTTP host around OpenVINO GenAI: one model that writes, batched continuously on the processor."""
