@@ -2,9 +2,10 @@
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
+from moorage.core.memory import Footprint
 from moorage.core.ports import Launch, LaunchOrder
 from moorage.engines import embedded
-from moorage.engines.onnx_fitting import fit
+from moorage.engines.encoding_fitting import fit
 from moorage.engines.options import unused
 from moorage.errors import EngineError
 from moorage.wire.names import Task
@@ -16,11 +17,11 @@ EXTRA_ARGS = ("matryoshka", "niceness", "pooling")
 """Fields of EncoderSettings that options.extra_args may set."""
 
 
-def launch(order: LaunchOrder, *, engine: str, host: str) -> Launch:
+def launch(order: LaunchOrder, footprint: Footprint, *, engine: str, host: str) -> Launch:
     """Of `moorage.runtimes.HOST`, which is told by EncoderSettings. Raises EngineError."""
     spec, facts = order.model, order.facts
     task = task_of(spec, facts)
-    chosen = fit(spec, facts, order.machine)
+    chosen = fit(spec, facts, order.machine, footprint)
     settings = EncoderSettings(
         socket=order.socket,
         token=order.token,

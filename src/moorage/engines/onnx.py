@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Diagnosis, Launch, LaunchOrder, Probe, Support
 from moorage.engines import embedded, encoding
-from moorage.engines.onnx_fitting import least_bytes
+from moorage.engines.encoding_fitting import least_bytes
+from moorage.engines.footprints import ONNX
 from moorage.engines.onnx_signatures import OTHERWISE, SIGNATURES
 from moorage.engines.shared_signatures import SIGNATURES as SHARED
 from moorage.engines.signatures import diagnose
@@ -33,13 +34,13 @@ class Onnx:
             known = ", ".join(sorted(ARCHITECTURES))
             why = f"of safetensors it runs {known}, this one is {facts.architecture}; use its ONNX export"
             return Support(ok=False, why=why)
-        if refusal := embedded.no_room(least_bytes(facts), machine):
+        if refusal := embedded.no_room(least_bytes(facts, ONNX), machine):
             return refusal
         words = f"{facts.quantization} " if facts.quantization else ""
         return Support(ok=True, why=f"runs {words}{facts.format} encoders on the CPU", rank=embedded.RANK)
 
     def launch(self, order: LaunchOrder) -> Launch:
-        return encoding.launch(order, engine=self.name, host="onnx")
+        return encoding.launch(order, ONNX, engine=self.name, host="onnx")
 
     def probe(self, launch: Launch) -> Probe:
         return embedded.probe(launch)

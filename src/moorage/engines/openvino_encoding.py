@@ -5,7 +5,8 @@ import importlib.util
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Launch, LaunchOrder, Support
 from moorage.engines import embedded, encoding
-from moorage.engines.onnx_fitting import least_bytes
+from moorage.engines.encoding_fitting import least_bytes
+from moorage.engines.footprints import OPENVINO_ENCODER
 from moorage.engines.signatures import Signature
 from moorage.wire.control import Machine
 
@@ -22,7 +23,7 @@ def supports_encoder(facts: ModelFacts, machine: Machine) -> Support:
         return Support(ok=False, why=f"of encoders it runs OpenVINO IR, this one is {facts.format}")
     if importlib.util.find_spec("openvino") is None:
         return Support(ok=False, why=f"it is not installed: {INSTALL}")
-    if refusal := embedded.no_room(least_bytes(facts), machine):
+    if refusal := embedded.no_room(least_bytes(facts, OPENVINO_ENCODER), machine):
         return refusal
     words = f"{facts.quantization} " if facts.quantization else ""
     return Support(ok=True, why=f"runs {words}OpenVINO encoders on the CPU", rank=embedded.RANK)
@@ -30,7 +31,7 @@ def supports_encoder(facts: ModelFacts, machine: Machine) -> Support:
 
 def launch_encoder(order: LaunchOrder) -> Launch:
     """Raises EngineError."""
-    return encoding.launch(order, engine=ENGINE, host=HOST)
+    return encoding.launch(order, OPENVINO_ENCODER, engine=ENGINE, host=HOST)
 
 
 SIGNATURES = (

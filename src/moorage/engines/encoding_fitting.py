@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import MEMORY_SHARE, MemoryEstimate, Use, compute_bytes
+from moorage.core.memory import MEMORY_SHARE, Footprint, MemoryEstimate, Use, compute_bytes, estimate
 from moorage.core.text import human
-from moorage.engines.footprints import ONNX, need
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 
@@ -32,16 +31,16 @@ class Fit:
     why: tuple[str, ...]
 
 
-def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
+def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, footprint: Footprint) -> Fit:
     """Raises EngineError for wishes that do not fit."""
     options = spec.options
     quantized, quantized_why = _quantized(spec, facts)
-    context, context_why = _context(spec, facts, machine)
+    context, context_why = _context(spec, facts, machine, footprint)
     batch_tokens = options.batch_tokens or max(STEP_TOKENS, context)
     threads = options.threads or machine.cores
     calls = options.max_sequences or CALLS
     use = Use(context=context, sequences=calls, step_tokens=batch_tokens, cached=False)
-    wanted = need("onnx", facts, replace(use, quantization="int8") if quantized else use)
+    wanted = estimate(facts, footprint, replace(use, quantization="int8") if quantized else use)
     if wanted.total_bytes > machine.memory_bytes * MEMORY_SHARE:
         raise EngineError(
             f"model {spec.name!r} would need {human(wanted.total_bytes)} of memory ({human(wanted.weights_bytes)} "
@@ -85,18 +84,18 @@ def _quantized(spec: ModelSpec, facts: ModelFacts) -> tuple[bool, tuple[str, ...
     return True, (f"8-bit integers: {nearest}options.quantization",)
 
 
-def step_bytes(facts: ModelFacts, tokens: int) -> int:
+def step_bytes(facts: ModelFacts, footprint: Footprint, tokens: int) -> int:
     """Of the activations of one text of so many tokens."""
-    return compute_bytes(facts, ONNX, Use(context=tokens, sequences=1, step_tokens=tokens, cached=False))
+    return compute_bytes(facts, footprint, Use(context=tokens, sequences=1, step_tokens=tokens, cached=False))
 
 
-def least_bytes(facts: ModelFacts) -> int:
+def least_bytes(facts: ModelFacts, footprint: Footprint) -> int:
     """Memory without which nothing can be served."""
     least = Use(context=SHORTEST, sequences=1, step_tokens=SHORTEST, cached=False)
-    return need("onnx", facts, least).total_bytes
+    return estimate(facts, footprint, least).total_bytes
 
 
-def _context(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> tuple[int, str]:
+def _context(spec: ModelSpec, facts: ModelFacts, machine: Machine, footprint: Footprint) -> tuple[int, str]:
     wanted, trained = spec.options.max_model_len, facts.context_length
     if wanted is not None:
         if trained and wanted > trained:
@@ -106,7 +105,7 @@ def _context(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> tuple[int,
             )
         return wanted, f"{wanted} tokens a text: options.max_model_len"
     context = trained or CONTEXT
-    while context > SHORTEST and step_bytes(facts, context) > machine.memory_bytes * STEP_SHARE:
+    while context > SHORTEST and step_bytes(facts, footprint, context) > machine.memory_bytes * STEP_SHARE:
         context //= 2
     if trained and context < trained:
         return context, f"{context} tokens a text: what a quarter of the memory holds; the model reads {trained}"
