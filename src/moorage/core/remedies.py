@@ -38,8 +38,7 @@ class Remedy:
     """What they were, where that is known."""
 
     def __str__(self) -> str:
-        """`options.max_model_len 8192 instead of 32768: the KV cache does not fit (vllm.kv-cache, https://…)`."""
-        return f"{changes(self.options, self.instead)}: {self.cause}{reference(self.signature, self.source)}"
+        return summary([self])
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,17 @@ def with_remedies(options: EngineOptions, remedies: Sequence[Remedy]) -> EngineO
     for remedy in remedies:
         options = applied(options, remedy.options) or options
     return options
+
+
+def summary(remedies: Sequence[Remedy]) -> str:
+    """`options.max_model_len 8192 instead of 32768: the KV cache does not fit (vllm.kv-cache, https://…)`."""
+    options: dict[str, Any] = {}
+    instead: dict[str, Any] = {}
+    for remedy in remedies:
+        options |= remedy.options
+        instead = {**remedy.instead, **instead}
+    causes = dict.fromkeys(f"{remedy.cause}{reference(remedy.signature, remedy.source)}" for remedy in remedies)
+    return f"{changes(options, instead)}: {'; '.join(causes)}"
 
 
 def changes(options: Mapping[str, Any], instead: Mapping[str, Any] | None = None) -> str:

@@ -1,6 +1,7 @@
 """An engine adapter that launches the fake engine: `engine: moorage.testing.adapter:engine` serves any file with it.
 
-`options.extra_args` are the fake engine's options (`tokens_per_s: 20`, `fault: stall after=3`, `fail: MESSAGE`).
+`options.extra_args` are the fake engine's options (`tokens_per_s: 20`, `fault: stall after=3`, `fail: MESSAGE`). With
+`room: 4096` a start with a longer context fails as vLLM's does, and is tried again with this one.
 """
 
 import re
@@ -65,6 +66,13 @@ class FakeAdapter:
         )
 
     def diagnose(self, log: str) -> Diagnosis | None:
+        if found := re.search(r"estimated maximum model length is (\d+)", log):
+            return Diagnosis(
+                "the fake engine has no room for so long a context",
+                f"set options.max_model_len to {found[1]} or less",
+                signature="fake.room",
+                remedy={"max_model_len": found[1]},
+            )
         if found := re.search(r"unrecognized arguments: (.*)", log):
             return Diagnosis(f"the fake engine has no option {found[1]}", "remove it from options.extra_args")
         if "cannot load" in log:

@@ -26,6 +26,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     where.add_argument("--port", type=int, help="listen on this port of 127.0.0.1; 0 takes a free one")
     parser.add_argument("--fault", action="append", default=[], help="such as 'stall after=3'; may be repeated")
     parser.add_argument("--fail", metavar="MESSAGE", help="say so on stderr and end with code 1, as a failed load does")
+    parser.add_argument(
+        "--room", type=int, metavar="TOKENS", help="end as vLLM does whose KV cache has no room for --max-model-len"
+    )
     hints = get_type_hints(Behaviour)
     for field in fields(Behaviour):
         option = "--" + field.name.replace("_", "-")
@@ -40,6 +43,15 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def _converter(hint: Any) -> Callable[[str], Any]:
     number = next((kind for kind in (int, float) if hint is kind or kind in get_args(hint)), None)
     return number or str
+
+
+NO_ROOM = (
+    "ValueError: To serve at least one request with the models's max seq len ({wanted}), (1.75 GiB KV cache is needed, "
+    "which is larger than the available KV cache memory (0.49 GiB). Based on the available memory, the estimated "
+    "maximum model length is {room}. Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when "
+    "initializing the engine."
+)
+"""vLLM's own words (v1/core/kv_cache_utils.py)."""
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -59,6 +71,9 @@ def main() -> int:
     options = arguments()
     if options.fail:
         sys.stderr.write(options.fail + "\n")
+        return 1
+    if options.room is not None and (options.max_model_len or 0) > options.room:
+        sys.stderr.write(NO_ROOM.format(wanted=options.max_model_len, room=options.room) + "\n")
         return 1
     try:
         asyncio.run(serve(options))

@@ -6,7 +6,7 @@ import structlog
 
 from moorage.config.model import ModelSpec
 from moorage.core.ports import Diagnosis, Engine
-from moorage.core.remedies import Decision, decide, reference, with_remedies
+from moorage.core.remedies import Decision, decide, reference, summary, with_remedies
 from moorage.engines.options import given
 from moorage.engines.shared_signatures import OOM_KILLED
 from moorage.engines.shared_signatures import SIGNATURES as SHARED
@@ -70,7 +70,8 @@ def _sentence(what: str, diagnosis: Diagnosis | None, decision: Decision) -> str
 
 
 def _tried(running: Running) -> list[str]:
-    return [f"it had been started with {remedy}" for remedy in running.record.remedies]
+    remedies = running.record.remedies
+    return [f"it had been started with {summary(remedies)}"] if remedies else []
 
 
 def _decide(running: Running, diagnosis: Diagnosis | None) -> Decision:
