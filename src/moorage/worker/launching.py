@@ -15,7 +15,7 @@ from moorage import __version__
 from moorage.config.model import ModelSpec
 from moorage.core.devices import Hold, Wish, environment
 from moorage.core.ports import Engine, Launch, LaunchOrder
-from moorage.core.remedies import Remedy, with_remedies
+from moorage.core.remedies import Remedy, summary, with_remedies
 from moorage.core.replica import fingerprint
 from moorage.engines.choose import Choice, choose, offered, pinned
 from moorage.engines.registry import load
@@ -162,8 +162,9 @@ def _case(order: ReplicaOrder, spec: ModelSpec, path: Path, offer: Machine, choi
 
 
 def _remedies_why(remedies: tuple[Remedy, ...], *, remembered: bool) -> tuple[str, ...]:
-    when = "as an earlier start needed it: " if remembered else ""
-    return tuple(f"{when}{remedy}" for remedy in remedies)
+    if not remedies:
+        return ()
+    return (f"{'as an earlier start needed it: ' if remembered else ''}{summary(remedies)}",)
 
 
 def _hold(berth: Berth, replica: str, spec: ModelSpec, choice: Choice) -> Hold | None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from moorage.config.model import ModelSpec
 from moorage.core.devices import TAKEN
-from moorage.core.remedies import Remedy
+from moorage.core.remedies import Remedy, summary
 from moorage.core.replica import Restarts, allowed, fingerprint
 from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
 from moorage.models.attempts import UNREACHABLE
@@ -178,7 +178,7 @@ class Replica:
         self._set("starting", "reads the model's file and chooses an engine")
         running = await start_engine(self._berth, order, spec, path, tried)
         self._running, self._last = running, running.record
-        self._set("starting", f"{running.engine.name} loads the model (pid {running.link.pid})")
+        self._set("starting", f"{running.engine.name} loads the model (pid {running.link.pid}){self._changes()}")
         await become_ready(self._berth, running, spec.start_timeout)
         await self._remember_ready(running)
         self._fetched = (spec, path, await asyncio.to_thread(signature, path))
@@ -232,7 +232,7 @@ class Replica:
 
     def _changes(self) -> str:
         remedies = self._last.remedies if self._last else ()
-        return "".join(f", started with {remedy}" for remedy in remedies)
+        return f", with {summary(remedies)}" if remedies else ""
 
     async def _fetch(self, spec: ModelSpec) -> Path:
         if self._fetched is not None and self._fetched[0] == spec:
