@@ -30,10 +30,11 @@ COMMANDS = {
     "rerank": Entry("moorage.cli.rerank:rerank", "Rank documents by how well they answer a query."),
     "transcribe": Entry("moorage.cli.transcribe:transcribe", "Turn speech into text."),
     "models": Entry("moorage.cli.models:models", "Pull, list, verify and remove model files."),
+    "engine": Entry("moorage.cli.engine:engine", "Install, list and remove engines that are programs, such as vLLM."),
     "status": Entry("moorage.cli.status:status", "Show what a running server does."),
     "logs": Entry("moorage.cli.logs:logs", "Show the logs of the engines."),
     "doctor": Entry("moorage.cli.doctor:doctor", "Examine this machine: what is not in order, and what mends it."),
-    "config": Entry("moorage.cli.config:config", "Check and show the configuration."),
+    "config": Entry("moorage.cli.config:config", "Check, show and import configurations."),
     "bench": Entry("moorage.cli.bench:bench", "Measure latency and throughput of an endpoint."),
     "version": Entry("moorage.cli.version:version", "Show the versions of Moorage and its engines."),
 }
