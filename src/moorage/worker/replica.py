@@ -310,11 +310,14 @@ class Replica:
     def _failure(self, seen: Explanation, reason: str) -> Failed:
         diagnosis = seen.diagnosis
         return Failed(
+            model=str(self._order.model.get("name", "")),
             fingerprint=fingerprint(self._order.model),
             generation=self._last.generation if self._last else 0,
             reason=reason,
             at=time.time(),
             engine=self._last.engine if self._last else "",
+            cause=diagnosis.cause if diagnosis else "",
+            fix=diagnosis.fix if diagnosis else "",
             signature=diagnosis.signature if diagnosis else "",
             source=diagnosis.source if diagnosis else "",
         )
