@@ -52,12 +52,16 @@ class Worked(Struct, frozen=True, kw_only=True):
 class Failed(Struct, frozen=True, kw_only=True):
     """A replica's last start, where it did not become ready."""
 
+    model: str
     fingerprint: str
     generation: int
     reason: str
     """What status showed, with the engine's last lines."""
     at: float
     engine: str = ""
+    cause: str = ""
+    """With what follows, empty where nobody knows."""
+    fix: str = ""
     signature: str = ""
     source: str = ""
 

@@ -29,7 +29,7 @@ def of(model: str = "chat", fingerprint: str = "f", version: str = "1", engine: 
 
 
 def failed(reason: str = "why", at: float = 1.0) -> Failed:
-    return Failed(fingerprint="f", generation=2, reason=reason, at=at, signature="x.kv")
+    return Failed(model="chat", fingerprint="f", generation=2, reason=reason, at=at, signature="x.kv")
 
 
 def test_what_worked_is_there_for_the_next_worker(tmp_path: Path) -> None:
