@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from moorage.core.memory import MEMORY_SHARE, estimate
-from moorage.core.ports import LaunchOrder
+from moorage.core.memory import MEMORY_SHARE
 from moorage.core.text import human
 from moorage.environments.bounded import together
 from moorage.errors import MoorageError
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from moorage.config.load import Loaded
     from moorage.config.model import ModelSpec
     from moorage.models.store import Entry
+    from moorage.serve.whereabouts import NotHere
     from moorage.wire.control import Machine
-
-CONTEXT_TOKENS = 2048
-STEP_TOKENS = 256
 
 
 def examine(scope: Scope) -> Iterator[Finding]:
@@ -75,21 +72,18 @@ class Seen:
 
     finding: Finding
     need_bytes: int | None = None
-    """What all its replicas take, where its files are here."""
+    """What all its replicas take of the machine's memory, where its files are here."""
 
 
 def _models(loaded: "Loaded", scope: Scope) -> Iterator[Finding]:
-    from moorage.models.store import ModelStore
+    from moorage.serve.whereabouts import stored
 
     assert loaded.config.cache_dir is not None
     specs = loaded.config.models.local
     if not specs:
         return
     here = machine()
-    try:
-        entries = {entry.source: entry for entry in ModelStore(loaded.config.cache_dir).list()}
-    except OSError:  # which `disk` and `models` tell
-        entries = {}
+    entries = stored(loaded.config.cache_dir)
     jobs = [partial(look, spec, entries, here, scope.environ) for spec in specs]
     needs: list[int] = []
     for spec, seen in zip(specs, together(jobs, scope.patience_s), strict=True):
@@ -106,64 +100,53 @@ def _models(loaded: "Loaded", scope: Scope) -> Iterator[Finding]:
 
 def look(spec: "ModelSpec", entries: "Mapping[str, Entry]", here: "Machine", environ: Mapping[str, str]) -> Seen:
     """Files, engine and options of one model, as a worker would find them."""
-    from moorage.engines.choose import choose
     from moorage.models.files import facts as facts_of
-    from moorage.models.hubs.caches import find_cached
-    from moorage.models.source import FileSource, HubSource, parse
+    from moorage.serve.sizing import size
+    from moorage.serve.whereabouts import NotHere, located
 
     try:
-        source = parse(spec.source)
-        if isinstance(source, FileSource):
-            path = source.path
-        elif isinstance(source, HubSource) and (cached := find_cached(source, environ)):
-            path = cached[0].path
-        elif entry := entries.get(str(source)):
-            path = entry.path
-            if not entry.complete:
-                return _not_here(spec, str(source), f"half fetched, {human(entry.size_bytes)} are here")
-        else:
-            return _not_here(spec, str(source), "not fetched yet")
+        path = located(spec.source, entries, environ)
+        if isinstance(path, NotHere):
+            return _not_here(spec, path)
         facts = facts_of(path)
-        choice = choose(spec, facts, here)
-        choice.engine.launch(
-            LaunchOrder(replica=spec.name, model=spec, facts=facts, machine=here, socket="/run/doctor.sock", token="")
-        )
     except (MoorageError, OSError) as error:
-        return Seen(_impossible(spec, error))
-    need = estimate(facts, context_tokens=CONTEXT_TOKENS, step_tokens=STEP_TOKENS).total_bytes * spec.replicas
+        return Seen(_impossible(spec, error.message if isinstance(error, MoorageError) else str(error)))
+    sized = size(spec, facts, here)
+    if sized.problem:
+        return Seen(_impossible(spec, sized.problem))
+    need = sized.whole_bytes if sized.memory is not None else None
     told: dict[str, Any] = {
         "path": str(path),
         "task": facts.task,
-        "engine": choice.engine.name,
+        "engine": sized.engine,
         "size_bytes": facts.size_bytes,
         "memory_bytes": need,
     }
     times = f" for {spec.replicas} replicas" if spec.replicas > 1 else ""
-    detail = f"{facts.task} on {choice.engine.name}, about {human(need)} of memory{times}"
+    about = f", about {human(need)} of memory{times}" if need is not None else ""
+    detail = f"{facts.task} on {sized.engine}{about}"
     return Seen(
         Finding(id="configuration.model", level="ok", what=spec.name, detail=detail, subject=spec.name, facts=told),
-        need,
+        sized.processor_bytes if need is not None else None,
     )
 
 
-def _not_here(spec: "ModelSpec", source: str, how: str) -> Seen:
-    """`source` is fit to be shown: without what may be secret in a URL."""
+def _not_here(spec: "ModelSpec", missing: "NotHere") -> Seen:
     pin = f" --sha256 {spec.sha256}" if spec.sha256 else ""
     return Seen(
         Finding(
             id="configuration.model",
             level="note",
             what=spec.name,
-            detail=f"{how}; the first start does it",
-            fix=f"moorage models pull '{source}'{pin}",
+            detail=f"{missing.how}; the first start does it",
+            fix=f"moorage models pull '{missing.source}'{pin}",
             subject=spec.name,
-            facts={"source": source},
+            facts={"source": missing.source},
         )
     )
 
 
-def _impossible(spec: "ModelSpec", error: Exception) -> Finding:
-    message = error.message if isinstance(error, MoorageError) else str(error)
+def _impossible(spec: "ModelSpec", message: str) -> Finding:
     return Finding(
         id="configuration.model",
         level="problem",
@@ -184,7 +167,7 @@ def together_in_memory(need: int, usable: int, available: int) -> Finding:
             level="problem",
             what=what,
             detail=f"this machine has {human(usable)}",
-            fix="fewer replicas, smaller or more strongly quantised models, or options.max_model_len",
+            fix="moorage plan    (what each takes, and what would make them fit)",
             facts=facts,
         )
     if need > available:
