@@ -1,6 +1,7 @@
 """`moorage models show`: what a model's files say about it, and which engines here can run it."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -72,12 +73,13 @@ def _located(name: str) -> Path:
 
 
 def _verdicts(facts: "ModelFacts") -> list[_Verdict]:
+    from moorage.config.places import default_cache_dir
     from moorage.engines.choose import best_of
     from moorage.engines.registry import registered
     from moorage.errors import EngineError
-    from moorage.worker.machine import machine
+    from moorage.serve.equipment import equipped
 
-    here = machine()
+    here = equipped(default_cache_dir(), os.environ)
     try:
         chosen = best_of(registered(), facts.path, facts, here).engine.name
     except EngineError:

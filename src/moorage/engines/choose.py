@@ -1,6 +1,7 @@
 """Which engine runs a model: the one named, or with `auto` the best of those that can."""
 
 from collections.abc import Iterable
+from importlib import metadata
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import Engine, Support
+from moorage.engines.libraries import LIBRARIES
 from moorage.engines.registry import load, registered
 from moorage.errors import EngineError
 from moorage.wire.control import Installation, Machine
@@ -25,7 +27,10 @@ def choose(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Choice:
     """Raises EngineError with each engine's own reason where none can."""
     offer = offered(machine, spec)
     if spec.engine != "auto":
-        engine = load(pinned(spec.engine)[0])
+        name, version = pinned(spec.engine)
+        engine = load(name)
+        if version is not None:
+            _check_pin(spec, name, version, machine)
         support = engine.supports(facts, offer)
         if not support.ok:
             raise EngineError(f"{spec.engine} cannot run model {spec.name!r}: {support.why}")
@@ -62,6 +67,25 @@ def best_of(engines: Iterable[Engine], model: str, facts: ModelFacts, machine: M
     best, best_support = max(able, key=_rank)
     others = [_line(engine, support) for engine, support in asked if engine is not best]
     return Choice(best, (f"{best.name}: {best_support.why}", *others), best_support.accelerator)
+
+
+def _check_pin(spec: ModelSpec, name: str, version: str, machine: Machine) -> None:
+    """Raises EngineError where another version is here than the one pinned."""
+    said = f"model {spec.name!r}: engine {spec.engine!r}:"
+    if library := LIBRARIES.get(name):
+        try:
+            have = metadata.version(library.package)
+        except metadata.PackageNotFoundError:  # which the engine tells better
+            return
+        if have != version:
+            raise EngineError(
+                f"{said} {name} is a part of Moorage, here as {library.package} {have}; leave out =={version}"
+            )
+        return
+    there = [found.version for found in machine.installations if found.engine == name]
+    if version not in there and ":" not in name:
+        others = f", only {', '.join(one or 'one of unknown version' for one in there)}" if there else ""
+        raise EngineError(f"{said} this version is not installed{others}: moorage engine install {name}=={version}")
 
 
 def _rank(entry: tuple[Engine, Support]) -> int:

@@ -8,7 +8,7 @@ from moorage.core.ports import Support
 from moorage.engines.choose import best_of, choose
 from moorage.engines.llamacpp import LlamaCpp
 from moorage.errors import EngineError
-from moorage.wire.control import Machine
+from moorage.wire.control import Installation, Machine
 
 FACTS = ModelFacts(path="/m.gguf", format="gguf", task="generate", architecture="llama", size_bytes=1 << 20)
 MACHINE = Machine(hostname="here", cores=2, memory_bytes=1 << 33)
@@ -49,3 +49,19 @@ def test_a_named_engine_is_taken() -> None:
 def test_a_refusal_gives_reasons(name: str) -> None:
     with pytest.raises(EngineError, match=r"llama\.cpp.*it needs at least .* [MGT]B"):
         choose(spec(name), FACTS, SMALL)
+
+
+def test_a_pinned_version_must_be_there() -> None:
+    missing = r"engine 'llama-server==9\.9': this version is not installed: moorage engine install llama-server==9\.9"
+    with pytest.raises(EngineError, match=missing):
+        choose(spec("llama-server==9.9"), FACTS, MACHINE)
+    here = Installation(engine="llama-server", version="9.8", command=("/bin/llama-server",))
+    other = Machine(hostname="here", cores=2, memory_bytes=1 << 33, installations=(here,))
+    with pytest.raises(EngineError, match=r"not installed, only 9\.8: moorage engine install llama-server==9\.9"):
+        choose(spec("llama-server==9.9"), FACTS, other)
+    assert choose(spec("llama-server==9.8"), FACTS, other).engine.name == "llama-server"
+
+
+def test_a_library_is_there_in_one_version() -> None:
+    with pytest.raises(EngineError, match=r"llama\.cpp is a part of Moorage, here as xllamacpp \S+; leave out ==1\.0"):
+        choose(spec("llama.cpp==1.0"), FACTS, MACHINE)
