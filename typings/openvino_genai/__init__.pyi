@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, overload
 
 from openvino import Tensor
 
@@ -43,10 +43,17 @@ class SchedulerConfig:
 
 class TokenizedInputs:
     input_ids: Tensor
+    attention_mask: Tensor
 
 class Tokenizer:
     chat_template: str
-    def encode(self, prompt: str, add_special_tokens: bool = True) -> TokenizedInputs: ...
+    def __init__(self, tokenizer_path: str | PathLike[str], **properties: Any) -> None: ...
+    @overload
+    def encode(self, prompt: str | Sequence[str], add_special_tokens: bool = True) -> TokenizedInputs: ...
+    @overload
+    def encode(self, prompts_1: Sequence[str], prompts_2: Sequence[str]) -> TokenizedInputs: ...
+    def supports_paired_input(self) -> bool: ...
+    def get_vocab_vector(self) -> list[str]: ...
     def decode(self, tokens: Sequence[Sequence[int]], skip_special_tokens: bool = True) -> list[str]: ...
     def apply_chat_template(
         self,

@@ -10,7 +10,7 @@ from moorage.errors import EngineError, InternalError, ModelError
 from moorage.runtimes.encoding.graphs.folder import Folder
 from moorage.runtimes.encoding.graphs.pooling import pooled
 from moorage.runtimes.encoding.graphs.session import Session, Stop
-from moorage.runtimes.encoding.graphs.tokenizer import Tokenizer
+from moorage.runtimes.encoding.graphs.vocabulary import Vocabulary
 from moorage.runtimes.encoding.port import Item, Kind, Numbers, Profile
 from moorage.wire.runtime import EncoderSettings
 
@@ -23,7 +23,7 @@ class Opened:
     """A model whose files were read and whose graph is not loaded yet."""
 
     folder: Folder
-    tokenizer: Tokenizer
+    tokenizer: Vocabulary
     load: Callable[[int], Session]
     """Blocks until the graph is loaded. Given the token for padding; raises EngineError."""
     longest: int | None = None
@@ -56,7 +56,7 @@ class Model:
 
     @property
     def _vocabulary(self) -> int:
-        return self._folder.described.vocabulary or self.tokenizer.vocabulary
+        return self._folder.described.vocabulary or self.tokenizer.size
 
     @property
     def _pad_token(self) -> int:

@@ -1,4 +1,4 @@
-"""Texts in the model's tokens: the one module that imports tokenizers."""
+"""Texts in the model's tokens by its tokenizer.json: the one module that imports tokenizers."""
 
 from array import array
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import tokenizers
 
 from moorage.errors import BadRequest, EngineError, InternalError, ModelError
 from moorage.models.files.opening import whole
+from moorage.runtimes.encoding.graphs.vocabulary import cut_tokens, kept
 from moorage.runtimes.encoding.port import Cut, Item, Pair, Text
 
 BYTES_MAX = 256 * 1024 * 1024
@@ -15,7 +16,7 @@ BYTES_MAX = 256 * 1024 * 1024
 
 
 class Tokenizer:
-    """Calls may come from several threads."""
+    """As vocabulary.Vocabulary has it."""
 
     def __init__(self, path: Path, *, lower: bool = False) -> None:
         """Raises EngineError for a file that is broken or of another kind."""
@@ -31,13 +32,15 @@ class Tokenizer:
         self._lower = lower
         self.specials = self._tokenizer.num_special_tokens_to_add(False)
         self.pair_specials = self._tokenizer.num_special_tokens_to_add(True)
-        self.vocabulary = self._tokenizer.get_vocab_size()
+        self.size = self._tokenizer.get_vocab_size()
 
     def items(self, texts: Sequence[Text | Pair], *, special: bool, cut: Cut | None) -> list[Item]:
-        """Raises BadRequest for a text that is no Unicode, InternalError for a tokenizer that fails."""
         strings = [text for text in texts if not isinstance(text, list)]
         whole = iter(self._encoded(strings, special=special))
-        return [_tokens(text, cut) if isinstance(text, list) else self._item(text, next(whole), cut) for text in texts]
+        return [
+            Item(cut_tokens(text, cut)) if isinstance(text, list) else self._item(text, next(whole), cut)
+            for text in texts
+        ]
 
     def text(self, tokens: Sequence[int]) -> str:
         return self._tokenizer.decode(list(tokens), skip_special_tokens=False)
@@ -72,24 +75,10 @@ class Tokenizer:
         return self._tokenizer.post_process(bare)
 
     def _cut_pair(self, text: Pair, cut: Cut) -> tokenizers.Encoding:
-        """The longer text is cut first, as HF's `longest_first`; with `cut.second` the second alone."""
         first, second = self._encoded([text.first, text.second], special=False)
         room = max(0, cut.tokens - self.pair_specials)
-        keep_first, keep_second = len(first), len(second)
-        if cut.second is not None:
-            keep_second = min(keep_second, cut.second, max(0, room - keep_first))
-        elif keep_first + keep_second > room:
-            half = room // 2
-            keep_first = min(keep_first, max(half, room - keep_second))
-            keep_second = min(keep_second, room - keep_first)
+        keep_first, keep_second = kept(len(first), len(second), room, cut)
         for encoding, keep in ((first, keep_first), (second, keep_second)):
             if keep < len(encoding):
                 encoding.truncate(keep, direction=cut.side)
         return self._tokenizer.post_process(first, second)
-
-
-def _tokens(tokens: list[int], cut: Cut | None) -> Item:
-    """A client's own tokens, to which nothing is added."""
-    if cut is None or len(tokens) <= cut.tokens:
-        return Item(tokens)
-    return Item(tokens[: cut.tokens] if cut.side == "right" else tokens[-cut.tokens :])

@@ -62,7 +62,7 @@ def one(tokenizer: Tokenizer, text: Text | Pair, cut: Cut | None = None) -> Item
 
 
 def test_texts_are_whole_between_the_models_own_tokens(tokenizer: Tokenizer) -> None:
-    assert (tokenizer.specials, tokenizer.pair_specials, tokenizer.vocabulary) == (2, 3, 40)
+    assert (tokenizer.specials, tokenizer.pair_specials, tokenizer.size) == (2, 3, 40)
     assert list(one(tokenizer, words(*range(3, 13))).ids) == [0, *range(3, 13), 1]
     pair = one(tokenizer, Pair(words(3, 4), words(5)))
     assert (list(pair.ids), list(pair.types)) == ([0, 3, 4, 1, 5, 1], [0, 0, 0, 0, 1, 1])
