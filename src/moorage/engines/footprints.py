@@ -84,7 +84,7 @@ OPENVINO_ENCODER = Footprint(
     embedding=26.0,
     scores=3.5,
     # The file is mapped; what is computed with is packed beside it, of halves in 32 bits.
-    weights={"fp16": 3.0, "bf16": 3.0, "": 2.0},
+    weights={"FP16": 3.0, "BF16": 3.0, "": 2.0},
 )
 
 FOOTPRINTS: Mapping[str, Footprint] = {
