@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from moorage.wire.names import ReplicaState
 
@@ -109,7 +109,15 @@ _NOT_THE_ENGINE = frozenset({"aliases", "replicas", "queue_size", "max_output_to
 def fingerprint(model: Mapping[str, Any]) -> str:
     """Of the parts of a model's section that its engine depends on: another one needs another start.
 
-    What the gateway and the controller alone make use of (aliases, number of replicas, …) changes without one.
+    What the gateway and the controller alone make use of (aliases, number of replicas, …) changes without one, and so
+    do adapters where the engine can load them while it runs.
     """
     kept = {key: value for key, value in model.items() if key not in _NOT_THE_ENGINE}
+    if isinstance(options := kept.get("options"), dict):
+        kept["options"] = {key: value for key, value in cast("dict[str, Any]", options).items() if key != "lora"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def adapters(model: Mapping[str, Any]) -> dict[str, str]:
+    """LoRA adapters of a model's section: name → source."""
+    return dict(model.get("options", {}).get("lora", {}))

@@ -119,9 +119,13 @@ class Door:
         return target
 
     def _look_again(self) -> None:
-        """Seats given back by other gateways are not announced: look while somebody waits."""
-        if self._looking is None and self._seats.shared and self._waiting:
+        """Seats given back by other gateways, or by calls of an adapter, are not announced: look while one waits."""
+        if self._looking is None and self._waiting and (self._seats.shared or self._shares()):
             self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def _shares(self) -> bool:
+        """Whether calls of another model take the same seats."""
+        return any(target.adapters for target in self._table().targets.get(self._model, ()))
 
     def _look(self) -> None:
         self._looking = None

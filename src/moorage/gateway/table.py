@@ -38,7 +38,7 @@ class Table:
     snapshot: Snapshot
     by_name: dict[str, ModelRow]
     targets: dict[str, tuple[TargetRow, ...]]
-    """By model id."""
+    """By model id; those of an adapter are its parent's, as far as they serve it."""
     only: str | None = None
     """The id of the one model this view of the table shows."""
 
@@ -59,9 +59,10 @@ class Table:
     def sole(self, tasks: Collection[Task]) -> ModelRow:
         """The model of a call that names none: the only one for these tasks. Raises BadRequest, ModelNotFound.
 
-        One whose task is not known yet may be for any. A view of one model always means that one.
+        One whose task is not known yet may be for any; adapters are only had by name. A view of one model always means
+        that one.
         """
-        models = self.snapshot.models.values()
+        models = [row for row in self.snapshot.models.values() if not row.parent]
         fits = [row for row in models if self.only is not None or row.task is None or row.task in tasks]
         if len(fits) == 1:
             return fits[0]
@@ -74,13 +75,12 @@ class Table:
 
     def sole_task(self) -> Task | None:
         """What the only text encoder here is for; None where there is not exactly one."""
-        encoders = [row for row in self.snapshot.models.values() if row.task in ENCODERS]
+        encoders = [row for row in self.snapshot.models.values() if row.task in ENCODERS and not row.parent]
         return encoders[0].task if len(encoders) == 1 else None
 
     def showing(self, id: str) -> "Table":
-        """The view in which there is this model alone."""
-        row = self.snapshot.models.get(id)
-        rows = {} if row is None else {id: row}
+        """The view in which there is this model alone, with its adapters."""
+        rows = {name: row for name, row in self.snapshot.models.items() if id in (name, row.parent)}
         targets = {name: target for name, target in self.snapshot.targets.items() if target.model == id}
         loads = {name: load for name, load in self.snapshot.loads.items() if name in targets}
         snapshot = msgspec.structs.replace(self.snapshot, models=rows, targets=targets, loads=loads)
@@ -93,14 +93,30 @@ def indexed(snapshot: Snapshot, old: Table | None = None) -> Table:
         by_name = old.by_name
     else:
         by_name = {name: row for row in snapshot.models.values() for name in row.names}
-    if old is not None and old.snapshot.targets is snapshot.targets:
+    if old is not None and old.snapshot.targets is snapshot.targets and by_name is old.by_name:
         targets = old.targets
     else:
-        grouped: dict[str, list[TargetRow]] = {}
-        for target in snapshot.targets.values():
-            grouped.setdefault(target.model, []).append(target)
-        targets = {model: tuple(rows) for model, rows in grouped.items()}
+        targets = _targets(snapshot)
     return Table(snapshot, by_name, targets)
+
+
+def _targets(snapshot: Snapshot) -> dict[str, tuple[TargetRow, ...]]:
+    grouped: dict[str, list[TargetRow]] = {}
+    for target in snapshot.targets.values():
+        grouped.setdefault(target.model, []).append(target)
+    targets = {model: tuple(rows) for model, rows in grouped.items()}
+    for row in snapshot.models.values():
+        if row.parent:
+            targets[row.id] = tuple(_serving(target, row.id) for target in targets.get(row.parent, ()))
+    return targets
+
+
+def _serving(target: TargetRow, adapter: str) -> TargetRow:
+    """A replica as one of its adapters has it: the same seats, another name."""
+    served = msgspec.structs.replace(target, model=adapter, served_name=adapter)
+    if target.state != "ready" or adapter in target.adapters:
+        return served
+    return msgspec.structs.replace(served, state="starting", reason=f"its engine does not serve {adapter!r} yet")
 
 
 class TableFollower:

@@ -39,6 +39,8 @@ class ModelRow(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     """Every name it answers to: the id first, then aliases and the path it was given by."""
     task: Task | None
+    parent: str = ""
+    """Of a LoRA adapter the id of the model whose replicas serve it."""
     created: int
     """Unix time."""
     owned_by: str = "moorage"
@@ -61,6 +63,8 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     address: str = ""
     token: str = ""
     served_name: str = ""
+    adapters: tuple[str, ...] = ()
+    """Models it serves besides its own: those whose `parent` that is."""
     capacity: int = 1
     seat: int = 0
     """The target's number among all: where gateways of one machine count its calls."""

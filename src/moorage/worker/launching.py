@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,12 @@ class Running:
 
 
 async def start_engine(
-    berth: Berth, order: ReplicaOrder, spec: ModelSpec, path: Path, tried: tuple[Remedy, ...] = ()
+    berth: Berth,
+    order: ReplicaOrder,
+    spec: ModelSpec,
+    path: Path,
+    adapters: Mapping[str, str],
+    tried: tuple[Remedy, ...] = (),
 ) -> Running:
     """Start an engine for a model file; it is not ready yet. Raises MoorageError or OSError.
 
@@ -105,6 +111,7 @@ async def start_engine(
             port=free_port(),
             token=secrets.token_urlsafe(32),
             spool_dir=str(berth.settings.spool_dir or ""),
+            adapters=adapters,
             devices=hold.devices if hold else (),
         ),
     )

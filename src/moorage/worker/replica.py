@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from moorage.config.model import ModelSpec
 from moorage.core.devices import TAKEN
 from moorage.core.remedies import Remedy, summary
-from moorage.core.replica import Restarts, allowed, fingerprint
+from moorage.core.replica import Restarts, adapters, allowed, fingerprint
 from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
 from moorage.models.attempts import UNREACHABLE
 from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
 from moorage.wire.names import ReplicaState
+from moorage.worker.adapters import Adapters, fetch
 from moorage.worker.diagnosis import Explanation, explain
 from moorage.worker.files import local_path, signature
 from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, start_engine
@@ -60,6 +61,8 @@ class Replica:
         self._progress: Progress | None = None
         self._load = Load()
         self._running: Running | None = None
+        self._adapters: Adapters | None = None
+        """Of the running engine, while it is ready."""
         self._last: Record | None = None
         """Of the latest engine, whether it still runs or not."""
         self._restarts = Restarts(backoff_s=berth.settings.backoff_s)
@@ -88,6 +91,11 @@ class Replica:
         old, self._order = self._order, order
         if fingerprint(order.model) != fingerprint(old.model):
             self._replan.set()
+        elif adapters(order.model) != adapters(old.model):
+            if self._adapters is None:
+                self._replan.set()
+            else:
+                self._adapters.poke()
         elif order.attempt > old.attempt:
             self._restarts = self._restarts.forgotten()
             self._nudge.set()
@@ -106,6 +114,7 @@ class Replica:
 
     def report(self) -> ReplicaReport:
         running, now, last = self._running, self._now, self._last
+        served = tuple(self._adapters.served) if self._adapters else ()
         known = ReplicaReport(
             replica=self.id,
             generation=last.generation if last else 0,
@@ -115,6 +124,7 @@ class Replica:
             reason=now.reason,
             since=now.since,
             retry_at=now.retry_at,
+            adapters=served,
             restarts=self._restarted,
             progress=self._progress,
             load=self._load,
@@ -160,8 +170,16 @@ class Replica:
                 tried = more
         took_s = time.monotonic() - began
         how = f"adopted: its engine outlived its worker (pid {adopted})" if adopted else f"ready in {took_s:.1f} s"
+        assert self._running is not None
+        self._adapters = Adapters(
+            self._berth,
+            self._running,
+            lambda: adapters(self._order.model),
+            on_change=self._adapters_changed,
+            restart=self._replan.set,
+        )
         self._set("ready", how + self._changes())
-        return await self._watch()
+        return await self._watch(self._running, self._adapters)
 
     async def _start(self, tried: tuple[Remedy, ...]) -> int | None:
         """Until an engine answers; returns its pid if it was adopted."""
@@ -175,8 +193,10 @@ class Replica:
         if adopted is not None:
             return adopted
         path = await self._fetch(spec)
+        beside = await fetch(self._berth, spec.name, spec.options.lora, self._progressed)
+        self._progress = None
         self._set("starting", "reads the model's file and chooses an engine")
-        running = await start_engine(self._berth, order, spec, path, tried)
+        running = await start_engine(self._berth, order, spec, path, beside, tried)
         self._running, self._last = running, running.record
         self._set("starting", f"{running.engine.name} loads the model (pid {running.link.pid}){self._changes()}")
         await become_ready(self._berth, running, spec.start_timeout)
@@ -230,6 +250,12 @@ class Replica:
         self._set("starting", f"tries again with {remedy}")
         return (*record.remedies, remedy)
 
+    def _adapters_changed(self) -> None:
+        """Said in the reason of a state that stays as it is."""
+        beside, plain = self._adapters, self._now.reason.partition("; adapter ")[0]
+        if beside is not None and self._now.state == "ready":
+            self._set("ready", plain + "".join(f"; {why}" for why in beside.trouble.values()))
+
     def _changes(self) -> str:
         remedies = self._last.remedies if self._last else ()
         return f", with {summary(remedies)}" if remedies else ""
@@ -254,17 +280,20 @@ class Replica:
             self._told_progress_at = time.monotonic()
             self._on_change(self.report())
 
-    async def _watch(self) -> float | None:
+    async def _watch(self, running: Running, beside: Adapters) -> float | None:
         """Until the engine ends by itself."""
-        running = self._running
-        assert running is not None
         ready_at = time.monotonic()
-        observing = asyncio.create_task(self._observe(running), name=f"load of {self.id}")
+        tasks = [
+            asyncio.create_task(self._observe(running), name=f"load of {self.id}"),
+            asyncio.create_task(beside.run(), name=f"adapters of {self.id}"),
+        ]
         try:
             ended = await asyncio.shield(running.link.exited)
         finally:
-            observing.cancel()
-            await asyncio.wait([observing])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            self._adapters = None
         self._restarts, delay_s = self._restarts.crashed(time.monotonic() - ready_at)
         seen = await asyncio.to_thread(explain, self._berth, self.id, f"crashed: {ended}", running)
         await self._lay_down(running)

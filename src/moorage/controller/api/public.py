@@ -18,6 +18,7 @@ from moorage.http.answer import Said
 from moorage.http.client import Client, Reply
 from moorage.wire.api.status import GatewayStatus, ModelStatus, Replica, ReplicaLoad, Status, WorkerStatus
 from moorage.wire.control import Load
+from moorage.wire.names import ReplicaState
 from moorage.wire.table import ModelRow
 
 
@@ -107,6 +108,8 @@ def status(seen: Seen) -> Status:
 
 def _model(seen: Seen, row: ModelRow) -> ModelStatus:
     fleet = seen.fleet
+    if row.parent:
+        return _adapter(fleet, row)
     targets = tuple(_replica(fleet, record) for record in fleet.replicas.values() if record.model.name == row.id)
     ready = any(target.state == "ready" for target in targets)
     return ModelStatus(
@@ -117,6 +120,24 @@ def _model(seen: Seen, row: ModelRow) -> ModelStatus:
         url=seen.model_urls.get(row.id),
         state="ready" if ready else targets[0].state if targets else "stopped",
         targets=targets,
+    )
+
+
+def _adapter(fleet: Fleet, row: ModelRow) -> ModelStatus:
+    """Its replicas are its parent's, and shown there."""
+    targets = [target for target in fleet.target_rows().values() if target.model == row.parent]
+    serving = any(target.state == "ready" and row.id in target.adapters for target in targets)
+    states: list[ReplicaState] = [target.state for target in targets if target.state != "ready"]
+    state: ReplicaState = "ready" if serving else states[0] if states else "starting" if targets else "stopped"
+    return ModelStatus(
+        id=row.id,
+        task=row.task,
+        names=row.names,
+        max_model_len=row.max_model_len,
+        url=None,
+        state=state,
+        targets=(),
+        parent=row.parent,
     )
 
 

@@ -85,7 +85,7 @@ class Pages:
 
     def _document(self, request: Request) -> Response:
         snapshot = self._table().snapshot
-        models = {row.task: row.id for row in reversed(snapshot.models.values()) if row.task is not None}
+        models = {row.task: row.id for row in reversed(snapshot.models.values()) if row.task and not row.parent}
         return answer(
             request, encoded(tuple(sorted(models.items())), not snapshot.settings.anonymous), "application/json"
         )

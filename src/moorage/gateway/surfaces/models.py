@@ -1,5 +1,7 @@
 """`GET /v1/models`: every model the caller may use."""
 
+from msgspec import UNSET
+
 from moorage.gateway.table import Table
 from moorage.wire.api.models import Model, ModelList
 from moorage.wire.table import ModelRow
@@ -20,4 +22,5 @@ def model(row: ModelRow, name: str | None = None) -> Model:
         max_model_len=row.max_model_len,
         task=row.task,
         aliases=tuple(other for other in row.names if other != name),
+        parent=row.parent or UNSET,
     )

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from moorage.wire.names import Task
 
@@ -19,6 +19,8 @@ class Model(Struct, kw_only=True, frozen=True):
     """null until the model's files were read."""
     aliases: tuple[str, ...]
     """The other names it answers to."""
+    parent: str | UnsetType = UNSET
+    """Of a LoRA adapter the model it changes."""
 
 
 class ModelList(Struct, kw_only=True, frozen=True):

@@ -50,6 +50,8 @@ class ModelStatus(Struct, kw_only=True, frozen=True):
     """Where it answers alone, if it has a port of its own."""
     state: ReplicaState
     targets: tuple[Replica, ...]
+    parent: str | None = None
+    """Of a LoRA adapter the model whose replicas serve it."""
 
 
 class WorkerStatus(Struct, kw_only=True, frozen=True):
