@@ -44,6 +44,7 @@ def engine() -> None:
 @click.option("--variant", type=click.Choice(["cpu", "cuda"]), help="What it computes on. Default: what is here.")
 @click.option("--index-url", metavar="URL", default="", help="The package index. Default: as pip's settings say.")
 @click.option("--extra-index-url", metavar="URL", multiple=True, help="A further package index. May be repeated.")
+@config_file_option
 def install(
     name: str,
     wheels: Path | None,
@@ -51,6 +52,7 @@ def install(
     variant: "Variant | None",
     index_url: str,
     extra_index_url: tuple[str, ...],
+    config_file: Path | None,
 ) -> None:
     """Install an engine into an environment of its own, and print its program.
 
@@ -75,7 +77,7 @@ def install(
         index_url=index_url,
         extra_index_urls=extra_index_url,
     )
-    store = EngineStore(_cache_dir(), os.environ)
+    store = EngineStore(_cache_dir(config_file), os.environ)
     before = {(one.engine, one.version) for one in store.list()}
     with _progress() as show:
         made = asyncio.run(store.install(order, show))
@@ -87,15 +89,17 @@ def install(
 
 
 @engine.command("list")
+@config_file_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(config_file: Path | None, as_json: bool) -> None:
     """List the engines that are here as programs: installed by Moorage, or on PATH."""
     from moorage.environments.discovery import Finder
     from moorage.environments.store import EngineStore
 
-    store = EngineStore(_cache_dir(), os.environ)
+    cache_dir = _cache_dir(config_file)
+    store = EngineStore(cache_dir, os.environ)
     made, halves = store.list(), store.halves()
-    found = [one for one in Finder(_cache_dir(), os.environ).installations() if not one.managed]
+    found = [one for one in Finder(cache_dir, os.environ).installations() if not one.managed]
     if as_json:
         print_json([*map(_managed, made), *map(_on_path, found)])
     elif made or found:
@@ -124,7 +128,7 @@ def remove(name: str, force: bool, config_file: Path | None) -> None:
     from moorage.environments.versions import named
 
     wanted, version = named(name)
-    store = EngineStore(_cache_dir(), os.environ)
+    store = EngineStore(_cache_dir(config_file), os.environ)
     there = [one.version for one in store.list() if one.engine == wanted]
     meant = version or (there[0] if len(there) == 1 else None)
     pinned = _pinning(config_file, f"{wanted}=={meant}")
@@ -135,10 +139,12 @@ def remove(name: str, force: bool, config_file: Path | None) -> None:
     click.echo(f"removed {asyncio.run(store.remove(wanted, version, force=force))}")
 
 
-def _cache_dir() -> Path:
+def _cache_dir(config_file: Path | None) -> Path:
+    """Where a server of this configuration looks."""
+    from moorage.config.load import load
     from moorage.config.places import default_cache_dir
 
-    return default_cache_dir()
+    return load(config_file).config.cache_dir or default_cache_dir()
 
 
 def _variant() -> "Variant":
@@ -148,15 +154,10 @@ def _variant() -> "Variant":
 
 
 def _pinning(config_file: Path | None, wanted: str) -> list[str]:
-    """The models whose engine is named so. A configuration that does not load names nothing, and says so itself."""
+    """The models whose engine is named so."""
     from moorage.config.load import load
-    from moorage.errors import ConfigError
 
-    try:
-        models = load(config_file).config.models.local
-    except ConfigError:
-        return []
-    return [spec.name for spec in models if spec.engine.replace(" ", "") == wanted]
+    return [spec.name for spec in load(config_file).config.models.local if spec.engine.replace(" ", "") == wanted]
 
 
 def _tell(made: "Manifest") -> None:

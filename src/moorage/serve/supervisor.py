@@ -1,6 +1,7 @@
 """`moorage serve`: composes controller, worker and gateways, and takes them down in order."""
 
 import asyncio
+import os
 import signal
 
 import structlog
@@ -8,6 +9,7 @@ import structlog
 from moorage.config.load import Loaded
 from moorage.config.tree import Config, access_problem, listeners
 from moorage.controller.app import Controller, ControllerSettings
+from moorage.environments.discovery import Finder
 from moorage.errors import ConfigError, MoorageError
 from moorage.http.client import Client
 from moorage.models import source
@@ -75,7 +77,7 @@ class Supervisor:
             ),
             self._client,
             ModelStore(config.cache_dir).fetch,
-            tuple,
+            Finder(config.cache_dir, os.environ).installations,
         )
         await self._worker.start()
         self.gateways = Gateways(config, state, self._bound, address, token)

@@ -12,7 +12,6 @@ from moorage.core.text import human
 from moorage.environments.bounded import together
 from moorage.errors import MoorageError
 from moorage.serve.doctor.findings import Finding, Scope
-from moorage.worker.machine import machine
 
 if TYPE_CHECKING:
     from moorage.config.load import Loaded
@@ -76,13 +75,14 @@ class Seen:
 
 
 def _models(loaded: "Loaded", scope: Scope) -> Iterator[Finding]:
+    from moorage.serve.equipment import equipped
     from moorage.serve.whereabouts import stored
 
     assert loaded.config.cache_dir is not None
     specs = loaded.config.models.local
     if not specs:
         return
-    here = machine()
+    here = equipped(loaded.config.cache_dir, scope.environ, limit_s=scope.patience_s / 2, remember=False)
     entries = stored(loaded.config.cache_dir)
     jobs = [partial(look, spec, entries, here, scope.environ) for spec in specs]
     needs: list[int] = []

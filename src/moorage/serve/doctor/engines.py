@@ -14,7 +14,9 @@ from typing import Any, cast
 from moorage.engines.libraries import LIBRARIES, Library
 from moorage.engines.registry import ENGINES, load
 from moorage.environments.bounded import Outcome, run, together
+from moorage.environments.recipes import RECIPES
 from moorage.errors import EngineError
+from moorage.serve.doctor import programs
 from moorage.serve.doctor.findings import Finding, Scope
 
 _IMPORT = """
@@ -41,9 +43,19 @@ CRASHES: Mapping[str, str] = {
 
 
 def examine(scope: Scope) -> Iterator[Finding]:
-    jobs = [partial(look, name, scope) for name in ENGINES]
-    for name, finding in zip(ENGINES, together(jobs, scope.patience_s + 0.5), strict=True):
-        yield finding or _slow(name, name, {})
+    embedded = [name for name in ENGINES if name not in RECIPES]
+    jobs = [partial(_embedded, name, scope) for name in embedded]
+    found = together([*jobs, partial(_programs, scope)], scope.patience_s + 0.5)
+    for name, findings in zip([*embedded, "programs"], found, strict=True):
+        yield from [_slow(name, name, {})] if findings is None else findings
+
+
+def _embedded(name: str, scope: Scope) -> list[Finding]:
+    return [look(name, scope)]
+
+
+def _programs(scope: Scope) -> list[Finding]:
+    return list(programs.examine(scope))
 
 
 def look(name: str, scope: Scope) -> Finding:

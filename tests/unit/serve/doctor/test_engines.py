@@ -2,6 +2,7 @@ import pytest
 
 from moorage.engines.registry import ENGINES
 from moorage.environments.bounded import Outcome
+from moorage.environments.recipes import RECIPES
 from moorage.serve.doctor.engines import LIBRARIES, absent, installed, requirement
 from moorage.serve.doctor.findings import Level
 
@@ -9,8 +10,9 @@ LLAMA = LIBRARIES["llama.cpp"]
 ABOUT = '{"about": "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 1 | AVX512 = 0 | REPACK = 1 | "}\n'
 
 
-def test_every_embedded_engine_is_known() -> None:
-    assert set(ENGINES) <= set(LIBRARIES)
+def test_every_engine_is_known_as_a_library_or_as_a_program() -> None:
+    assert set(LIBRARIES).isdisjoint(RECIPES)
+    assert set(ENGINES) - set(LIBRARIES) - set(RECIPES) <= {"url"}
 
 
 def test_what_moorage_wants() -> None:
