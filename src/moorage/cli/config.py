@@ -1,4 +1,4 @@
-"""`moorage config`: check, show and describe the configuration."""
+"""`moorage config`: check, show, import and describe the configuration."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def config_file_option(command: F) -> F:
 
 @click.group()
 def config() -> None:
-    """Check and show the configuration."""
+    """Check, show and import configurations."""
 
 
 @config.command()
@@ -42,8 +42,7 @@ def check(config_file: Path | None) -> None:
     from moorage.config.tree import access_problem
 
     loaded = load(config_file)
-    for warning in loaded.warnings:
-        warn(warning)
+    _tell(loaded)
     problems = [*_source_problems(loaded)]
     if problem := access_problem(loaded.config):
         problems.insert(0, problem)
@@ -53,6 +52,13 @@ def check(config_file: Path | None) -> None:
     click.echo(f"{loaded.path or 'no file, built-in values'}: ok, {count} model{'' if count == 1 else 's'}")
 
 
+def _tell(loaded: "Loaded") -> None:
+    for notice in loaded.notices:
+        click.echo(f"moorage: {notice}", err=True)
+    for warning in loaded.warnings:
+        warn(warning)
+
+
 def _source_problems(loaded: "Loaded") -> list[str]:
     """What is wrong with the models' sources, as far as it shows without fetching any."""
     from moorage.errors import ModelError
@@ -60,6 +66,8 @@ def _source_problems(loaded: "Loaded") -> list[str]:
 
     problems: list[str] = []
     for position, model in enumerate(loaded.config.models.local):
+        if model.url is not None:
+            continue
         option = f"models.local[{position}].source"
         where = f"{loaded.sources[option]}: {option}" if option in loaded.sources else option
         try:
@@ -85,8 +93,7 @@ def show(config_file: Path | None, sources: bool, as_json: bool) -> None:
     from moorage.config.load import load
 
     loaded = load(config_file)
-    for warning in loaded.warnings:
-        warn(warning)
+    _tell(loaded)
     if sources:
         if as_json:
             print_json(dict(loaded.sources))
@@ -97,6 +104,55 @@ def show(config_file: Path | None, sources: bool, as_json: bool) -> None:
         print_json(masked(loaded))
     else:
         click.echo(as_yaml(loaded), nl=False)
+
+
+@config.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it there; keeps a file that exists.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file that exists.")
+def import_(file: Path, output: Path | None, force: bool) -> None:
+    """Turn the configuration of another program into a moorage.yaml, and print it.
+
+    FILE is a models.json of the unified service, mistral.rs's multi-model JSON or TOML, a model-deploy-config.yaml, a
+    vllm_config.yaml, vLLM's own --config YAML, or a gateway's config.yaml. Keys that have no effect are named with the
+    reason. Such a file can also be used as it is: `moorage serve -c FILE`.
+    """
+    from moorage.config.foreign.writing import as_yaml
+    from moorage.config.load import load
+
+    loaded = load(file)
+    for warning in loaded.warnings:
+        warn(warning)
+    assert loaded.converted is not None
+    text = as_yaml(loaded.converted, loaded.said, file.name, loaded.format.title)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    _write(output, text, force=force)
+    click.echo(f"{output}: written, {len(loaded.config.models.local)} models; try it: moorage config check -c {output}")
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    """Whole or not at all, and for this user only: keys of the other file are in it."""
+    import os
+    import tempfile
+
+    if os.path.lexists(path) and not force:
+        fail(f"{path} exists; name another file, or say --force to overwrite it")
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
 
 
 @config.command()

@@ -4,6 +4,7 @@ Scalars follow YAML 1.2 (`yes`, `on` and `1:30` are text, `012` is not octal). R
 one document, nesting beyond 64, and documents that anchors and aliases blow up beyond 100,000 values.
 """
 
+import codecs
 import os
 import re
 import stat
@@ -72,10 +73,20 @@ def read_text(path: FilePath, limit_bytes: int = MAX_FILE_BYTES) -> str:
         os.close(descriptor)
     if len(content) > limit_bytes:
         raise ConfigError(f"{path}: is larger than {limit_bytes // 1024} KB, the most such a file may be")
+    return _decoded(content, str(path))
+
+
+def _decoded(content: bytes, name: str) -> str:
+    """UTF-8 with or without its mark, and UTF-16 with one, as Windows' editors and shells write it."""
+    utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if not utf_16 and b"\0" in content[:4]:
+        raise ConfigError(f"{name}: is not UTF-8 text but perhaps UTF-16 or UTF-32; save it as UTF-8")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+        raise ConfigError(
+            f"{name}: is not {'UTF-16' if utf_16 else 'UTF-8'} text (byte {error.start}); save it as UTF-8"
+        ) from None
 
 
 def parse(text: str, name: str) -> Document:
@@ -86,10 +97,18 @@ def parse(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError(f"{name}{place}: not YAML: {_problem(error)}") from None
+        tab = mark is not None and _tab_at(text, mark)
+        what = "a tab; YAML is indented with spaces" if tab else _problem(error)
+        raise ConfigError(f"{name}{place}: not YAML: {what}") from None
     except yaml.YAMLError:
         raise ConfigError(f"{name}: not YAML: it has characters that text cannot have") from None
     return Document(data, composer.places)
+
+
+def _tab_at(text: str, mark: yaml.Mark) -> bool:
+    """Whether the line is indented with a tab up to where it cannot be read."""
+    line = text.split("\n")[mark.line] if mark.line <= text.count("\n") else ""
+    return "\t" in line[: mark.column + 1] and not line[: mark.column].strip()
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

@@ -14,13 +14,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from moorage.config.document import Document, parse, read_text
+from moorage.config.aliases import Alias, alias_layer, alias_warnings
+from moorage.config.document import Document
 from moorage.config.environment import Environment, read_dotenv
+from moorage.config.foreign.converted import Converted
+from moorage.config.foreign.formats import NATIVE, Format, detect
+from moorage.config.foreign.sources import anchor
 from moorage.config.interpolation import interpolate
 from moorage.config.options import ENVIRONMENT_PREFIX, Option, Path, dotted, options
 from moorage.config.places import default_cache_dir, default_state_dir
 from moorage.config.plain import at, is_list, is_section, kind, leaves, put, without_nothing
 from moorage.config.problems import Known, describe, real_path
+from moorage.config.reading import read_document
 from moorage.config.tree import Config, one_spelling, whole_section
 from moorage.errors import ConfigError
 
@@ -45,6 +50,14 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where each value that is no default was said: `moorage.yaml:3`, `MOORAGE_SERVER_PORT`, `command line`."""
+    notices: tuple[str, ...] = ()
+    """What a user should know though nothing is wrong: a foreign format, a variable of another program in use."""
+    format: Format = NATIVE
+    """What the file was read as."""
+    converted: Converted | None = None
+    """What became of the file's keys."""
+    said: Any = None
+    """What the file says, as a moorage.yaml would: variables not filled in."""
     hidden: frozenset[str] = frozenset()
     """Values that came from a secret's file, by option: not to be shown wherever they stand."""
 
@@ -96,17 +109,24 @@ class _Loading:
         self._problems: list[tuple[int, str]] = []
         self._unfilled: set[Path] = set()
         """Values whose variables could not be filled in: told once, not validated into a second problem."""
-        self._document = parse(read_text(file), str(file)) if file is not None else Document(None, {})
+        self._document = read_document(file) if file is not None else Document(None, {})
+        self._format = detect(self._document.data, file.suffix) if file is not None else NATIVE
+        self._converted = self._format.convert(self._document.data)
+        if self._format.foreign and file is not None:
+            anchor(self._converted.tree, file.parent)
         dotenv, found = read_dotenv(file.parent / ".env") if file is not None else ({}, [])
         self._warnings = list(found)
         self._environment = Environment(real, dotenv)
         self._overlays: dict[Path, tuple[str, Any]] = {}
         """What environment and flags say: path → where it is said, and what."""
         self._hidden: set[str] = set()
+        self._read_notes()
 
     def finish(self) -> Loaded:
         data = self._file_layer()
+        aliases = alias_layer(self._environment, data, whole_models=("models", "local") in self._flags)
         for path, source, value in (
+            *((found.path, found.name, found.value) for found in aliases),
             *self._environment_layer(),
             *((p, "command line", v) for p, v in self._flags.items()),
         ):
@@ -121,16 +141,40 @@ class _Loading:
         return Loaded(
             config=config,
             path=self._file,
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *alias_warnings(self._environment, aliases)),
             sources={dotted(path): self._source(path) for path in leaves(data)},
+            notices=tuple(self._noticed(aliases)),
+            format=self._format,
+            converted=self._converted,
+            said=self._converted.tree if self._format.foreign else self._document.data,
             hidden=frozenset(self._hidden),
         )
+
+    def _read_notes(self) -> None:
+        """What has no effect is a warning, what cannot be is a problem."""
+        alike: dict[str, list[Path]] = {}
+        for note in self._converted.told("warned"):
+            alike.setdefault(note.why, []).append(note.key)
+        for why, keys in alike.items():
+            names = ", ".join(dotted(key) for key in keys)
+            self._warnings.append(f"{self._where(keys[0])}: {names}: {why}")
+        for note in self._converted.told("refused"):
+            name = dotted(note.key)
+            text = f"{name}: {note.why}" if name else note.why
+            self._problems.append((self._document.place(note.key)[0], f"{self._where(note.key)}: {text}"))
+
+    def _noticed(self, aliases: list[Alias]) -> Iterator[str]:
+        if self._format.foreign:
+            yield f"{self._file} is read as {self._format.title}; `moorage config import` writes it as a moorage.yaml"
+        for alias in aliases:
+            if self._overlays.get(alias.path, ("",))[0] == alias.name:
+                yield alias.notice
 
     # Layers
 
     def _file_layer(self) -> dict[str, Any]:
         """What the file says, variables filled in, shorthands spelled out, empty values left out."""
-        data = self._filled(self._document.data, ())
+        data = self._filled(self._converted.tree, ())
         if data is None:
             return {}
         if not is_section(data):
@@ -156,7 +200,7 @@ class _Loading:
         result = interpolate(value, self._environment, secret=self._known.secret(self._in_tree(path)))
         for problem in result.problems:
             self._problem(path, f"{self._known.name(self._in_tree(path))}: {problem}")
-            self._unfilled.add(path)
+            self._unfilled.add(self._in_document(self._in_tree(path)))
         if result.from_file:
             self._hidden.add(dotted(self._in_tree(path)))
         return result.text
@@ -202,6 +246,8 @@ class _Loading:
                 path = real_path(detail["loc"], data, missing=detail["type"] == "missing")
                 if path in several or self._in_document(path) in self._unfilled:
                     continue
+                if detail["type"] == "missing" and self._format.foreign and self._problems:
+                    continue  # told in the words of the file already
                 if len(detail["loc"]) > len(path):
                     several.add(path)
                 self._problem(path, describe(detail, path, self._written(path), self._known))
@@ -220,13 +266,17 @@ class _Loading:
     # Where things are said
 
     def _in_tree(self, path: Path) -> Path:
-        """The path in the tree of a value that the file has at `path`."""
+        """The path in the tree of a value that the file, or what it was converted to, has at `path`."""
+        if self._format.foreign:
+            return path
         if path[:1] == ("models",) and is_list(at(self._document.data, ("models",))):
             return ("models", "local", *path[1:])
         return path
 
     def _in_document(self, path: Path) -> Path:
         """The path of a value as the file has it, before shorthands were spelled out."""
+        if self._format.foreign:
+            return self._converted.origin(path)
         if path[:2] == ("models", "local") and is_list(at(self._document.data, ("models",))):
             return ("models", *path[2:])
         second = ("server", "http", *path[1:])
@@ -240,19 +290,25 @@ class _Loading:
     def _source(self, path: Path) -> str:
         if overlay := self._overlay(path):
             return overlay[0]
-        return f"{self._file}:{self._document.place(self._in_document(path))[0]}"
+        return self._where(self._in_document(path))
+
+    def _where(self, key: Path) -> str:
+        return f"{self._file}:{self._document.place(key)[0]}"
 
     def _problem(self, path: Path, message: str) -> None:
         """Note what is wrong at `path`, with where that is said."""
         overlay = self._overlay(path)
         line = 0 if overlay else self._document.place(self._in_document(path))[0]
         said = path and (overlay or self._file is not None)
+        if self._format.foreign and not overlay:
+            message = self._converted.reworded(message)
+            message = message if said else f"{self._file}: {message}"
         self._problems.append((line, f"{self._source(path)}: {message}" if said else message))
 
     def _written(self, path: Path) -> Any:
         if path in self._overlays:
             return self._overlays[path][1]
-        return at(self._document.data, self._in_document(path))
+        return at(self._converted.tree, path if self._format.foreign else self._in_document(path))
 
 
 def _flag_path(name: str, value: Any) -> Path:

@@ -1,6 +1,7 @@
 """Plain data as a document holds it: sections (dicts), lists, single values."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, TypeGuard
 
 from moorage.config.options import Path
@@ -40,13 +41,20 @@ def at(data: Any, path: Path) -> Any:
 
 
 def put(data: dict[str, Any], path: Path, value: Any) -> None:
-    """Set a value. Where something that is no section is in the way, that stays for validation to name."""
-    for part in path[:-1]:
-        inner = data.setdefault(str(part), {})
-        if not is_section(inner):
+    """Set a value, or the one after a list's last. What is in the way and holds no values stays for validation."""
+    here: Any = data
+    for part, following in pairwise(path):
+        if is_section(here):
+            here = here.setdefault(str(part), [] if isinstance(following, int) else {})
+        elif is_list(here) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        else:
             return
-        data = inner
-    data[str(path[-1])] = value
+    last = path[-1]
+    if is_section(here):
+        here[str(last)] = value
+    elif is_list(here) and isinstance(last, int):
+        here[last : last + 1] = [value]
 
 
 def without_nothing(section: dict[str, Any]) -> dict[str, Any]:

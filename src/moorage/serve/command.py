@@ -20,6 +20,8 @@ def run(read: Callable[[], Loaded]) -> None:
     config = loaded.config
     logs.configure(log_style(config), config.logging.level, log_file(config))
     console = Console(stderr=True, highlight=False)
+    for notice in loaded.notices:
+        console.print(f"moorage: {notice}", markup=False, soft_wrap=True)
     for warning in loaded.warnings:
         console.print(f"moorage: warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     uvloop.run(_serve(Supervisor(loaded), read, console))

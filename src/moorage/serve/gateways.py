@@ -11,7 +11,7 @@ from moorage.config.tree import Config
 from moorage.serve.listening import Bound
 from moorage.serve.state import State
 from moorage.telemetry import logs
-from moorage.wire.launch import GatewayLaunch, Listener, seats_page
+from moorage.wire.launch import STDOUT, GatewayLaunch, Listener, seats_page
 
 log = structlog.get_logger("serve")
 
@@ -116,10 +116,13 @@ class Gateways:
 
 def log_style(config: Config) -> logs.Style:
     if config.logging.format == "auto":
-        return "console" if sys.stderr.isatty() and config.logging.output == "stderr" else "json"
+        terminal = {"stderr": sys.stderr, "stdout": sys.stdout}.get(config.logging.output)
+        return "console" if terminal is not None and terminal.isatty() else "json"
     return config.logging.format
 
 
 def log_file(config: Config) -> str | None:
+    if config.logging.output == "stdout":
+        return STDOUT
     path: Path | None = config.logging.file_path
     return str(path) if config.logging.output == "file" and path is not None else None

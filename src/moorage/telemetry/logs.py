@@ -10,16 +10,17 @@ import structlog
 
 from moorage.core.text import harmless
 from moorage.errors import ConfigError
+from moorage.wire.launch import STDOUT
 
 Style = Literal["json", "console"]
 
 
 def configure(style: Style, level: str, path: str | None = None) -> None:
-    """Set up structlog for this process. Logs go to stderr, or append to `path`.
+    """Set up structlog for this process. Logs go to stderr, or append to `path`; STDOUT is standard output.
 
     Raises ConfigError for a file that cannot be opened; one that cannot be written later loses lines, and nothing else.
     """
-    output = cast("TextIO", _file(path) if path else _Output(_stderr))
+    output = cast("TextIO", _Output(_stdout) if path == STDOUT else _file(path) if path else _Output(_stderr))
     renderers: list[Any] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
         if style == "json"
@@ -83,6 +84,11 @@ def _stderr(text: str) -> None:
     """To sys.stderr as it is now: a progress bar that takes it over for a while prints lines above itself."""
     sys.stderr.write(text)
     sys.stderr.flush()
+
+
+def _stdout(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _line_for_a_person(_: Any, __: str, event: MutableMapping[str, Any]) -> str:

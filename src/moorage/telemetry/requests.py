@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct, field
 
 from moorage.core.text import harmless
+from moorage.wire.launch import STDOUT
 
 FLUSH_S = 0.2
 FLUSH_LINES = 256
@@ -47,10 +48,11 @@ class RequestLog:
     """Buffers lines and writes them every 0.2 s, on a full buffer, and at `close`."""
 
     def __init__(self, style: Literal["json", "console"], path: str | None = None) -> None:
-        """Appends to the file `path`, or writes to stderr."""
+        """Appends to the file `path`, or writes to stderr; STDOUT is standard output."""
         self._encode = msgspec.json.Encoder().encode if style == "json" else console_line
-        self._file = open(path, "ab", buffering=0) if path else None  # noqa: SIM115 - closed by `close`
-        self._output: BinaryIO = self._file or sys.stderr.buffer
+        # Closed by `close`.
+        self._file = open(path, "ab", buffering=0) if path and path != STDOUT else None  # noqa: SIM115
+        self._output: BinaryIO = self._file or (sys.stdout.buffer if path == STDOUT else sys.stderr.buffer)
         self._lines: list[RequestLine] = []
         self._timer: asyncio.TimerHandle | None = None
 

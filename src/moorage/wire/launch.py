@@ -8,6 +8,9 @@ from typing import Literal
 from msgspec import Struct
 
 
+STDOUT = "-"
+
+
 class Listener(Struct, frozen=True, kw_only=True):
     """An inherited listening socket."""
 
@@ -38,6 +41,7 @@ class GatewayLaunch(Struct, frozen=True, kw_only=True):
     log_style: Literal["json", "console"]
     log_level: str
     log_file: str | None
+    """To append to; STDOUT is standard output, None is standard error."""
 
 
 def private_socket(socket_dir: str, index: int) -> str:
