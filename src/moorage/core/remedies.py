@@ -70,7 +70,7 @@ def decide(
         return Decision()
     kept = [option for option in wanted if option in promised]
     if kept:
-        said = ", ".join(f"options.{option} {_shown(was[option])}" for option in kept)
+        said = " and ".join(_shown(was[option]) for option in kept)
         return Decision(why_not=f"{changes(wanted)} may work; not tried, because the configuration says {said}")
     remedy = Remedy(
         options=wanted,

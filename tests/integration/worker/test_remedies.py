@@ -1,12 +1,14 @@
 """Starts that fail and are tried again with what their log says, by real engines; and what is remembered of it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import signal
+import subprocess
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,7 @@ async def test_what_was_written_is_a_promise(running: Harbour) -> None:
     assert report.reason.splitlines()[0] == (
         "start failed: the engine ended with code 1: the tiny engine had no memory left. Give it more "
         "(stubborn.memory, https://example.org/issues/1). options.max_model_len 16384 may work; not tried, because the "
-        "configuration says options.max_model_len 32768"
+        "configuration says 32768"
     )
 
 
@@ -158,6 +160,40 @@ async def test_a_damaged_memory_keeps_no_start_back(harbour: Harbour, damage: st
     await harbour.controller.until("chat-0", "ready")
     assert path.is_dir() == (damage == "folder")
     await worker.stop(1.0)
+
+
+async def test_a_full_run_folder_holds_starts_back_and_ends_nobody(harbour: Harbour) -> None:
+    with tmpfs(harbour.run_dir, "size=1m,mode=700"):
+        worker = harbour.worker(backoff_s=0.1)
+        await worker.start()
+        filler = harbour.run_dir / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        harbour.controller.order(order(harbour))
+        report = await harbour.controller.until("chat-0", "failed")
+        assert "No space left on device" in report.reason
+        filler.unlink()
+        report = await harbour.controller.until("chat-0", "ready")
+        assert report.max_model_len == 8192
+        assert read_memory(harbour.run_dir / FILE_NAME).failed == {}
+        await worker.stop(1.0)
+
+
+@contextlib.contextmanager
+def tmpfs(place: Path, options: str) -> Generator[None]:
+    place.mkdir()
+    mount = shutil.which("mount")
+    if os.geteuid() != 0 or mount is None:
+        pytest.skip("mounting a tmpfs needs root")
+    argv = [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"mounting a tmpfs is not allowed here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
 
 
 async def test_the_fake_engine_is_given_the_length_it_names(running: Harbour) -> None:

@@ -93,9 +93,7 @@ def test_what_the_user_wrote_is_kept_and_said() -> None:
     options = EngineOptions(kv_cache_dtype="q8_0")
     decision = decide(diagnosis(kv_cache_dtype="f16"), options, promised={"kv_cache_dtype"}, used=USED)
     assert decision.remedy is None
-    assert decision.why_not == (
-        "options.kv_cache_dtype f16 may work; not tried, because the configuration says options.kv_cache_dtype q8_0"
-    )
+    assert decision.why_not == ("options.kv_cache_dtype f16 may work; not tried, because the configuration says q8_0")
 
 
 @pytest.mark.parametrize(

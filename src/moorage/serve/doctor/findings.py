@@ -30,6 +30,19 @@ GROUPS: Mapping[str, str] = {
 }
 """Groups of findings, in the order they are shown. An id is `group.check`."""
 
+MODEL_GROUPS: Mapping[str, str] = {
+    "model": "Model",
+    "files": "Files",
+    "engine": "Engine",
+    "plan": "Plan",
+    "room": "Memory",
+    "ports": "Ports",
+    "start": "Last start",
+    "remedy": "Remembered",
+    "server": "Server",
+}
+"""Those of `moorage doctor MODEL`, likewise."""
+
 CHECKS: Mapping[str, str] = {
     "system.platform": "operating system, kernel, container",
     "system.wsl": "Windows Subsystem for Linux: version and what it wants",
@@ -71,6 +84,23 @@ CHECKS: Mapping[str, str] = {
 }
 """Id → what is looked at. Ids are stable: programs may rely on them. Besides, a group that could not be examined in
 time says `group.unfinished`, and one that failed to be examined `group.fault`."""
+
+MODEL_CHECKS: Mapping[str, str] = {
+    "model.configured": "which model it is, and where it is configured",
+    "files.place": "where its files are",
+    "files.whole": "whether they are whole, by their headers and sizes, and what they say",
+    "engine.choice": "the engine that would run it, and why",
+    "engine.other": "why not another engine",
+    "engine.proven": "whether the engine's adapter was seen running in Moorage's own tests",
+    "plan.option": "what is chosen for this file and machine",
+    "room.part": "memory it takes, by part",
+    "room.free": "the whole against what is free now",
+    "start.failed": "why its last start here failed",
+    "start.log": "the engine's log of that start",
+    "remedy.kept": "what an earlier start had to be changed to, with which the next one begins",
+    "server.replica": "what a running server says of its replicas",
+}
+"""Of `moorage doctor MODEL`, as CHECKS; its `ports` are those of CHECKS."""
 
 
 @dataclass(frozen=True, kw_only=True)

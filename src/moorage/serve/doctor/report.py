@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import moorage
-from moorage.serve.doctor.findings import GROUPS, LEVELS, Finding, Level, worst
+from moorage.serve.doctor.findings import GROUPS, LEVELS, MODEL_GROUPS, Finding, Level, worst
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +22,7 @@ MARKS: dict[Level, tuple[str, str]] = {
     "problem": ("✗", "red"),
 }
 """Sign and colour on a terminal; elsewhere the level's own word."""
+TITLES = {**GROUPS, **MODEL_GROUPS}
 GAP = 2
 WHAT_MOST = 36
 WHAT_SHARE = 0.46
@@ -98,7 +99,7 @@ def _plain(findings: Iterable[Finding]) -> Iterator[str]:
     listed = list(findings)
     width = max((len(_one_line(finding.what)) for finding in listed), default=0)
     for finding in listed:
-        group = GROUPS.get(finding.group, finding.group)
+        group = TITLES.get(finding.group, finding.group)
         what = _one_line(finding.what).ljust(width)
         yield f"{group:<14}{finding.level:<9}{what}  {_one_line(finding.detail)}".rstrip()
         if finding.fix:
@@ -111,13 +112,13 @@ def _one_line(text: str) -> str:
 
 def _drawn(findings: Iterable[Finding], console: "Console") -> Iterator["Text"]:
     listed = list(findings)
-    title = max(len(GROUPS.get(finding.group, finding.group)) for finding in listed) + GAP
+    title = max(len(TITLES.get(finding.group, finding.group)) for finding in listed) + GAP
     left = title + 2
     room = max(20, console.width - left)
     widest = max(len(_one_line(finding.what)) for finding in listed)
     what = min(widest, WHAT_MOST, int(room * WHAT_SHARE))
     for group, found in groupby(listed, key=lambda finding: finding.group):
-        heading = GROUPS.get(group, group)
+        heading = TITLES.get(group, group)
         for finding in found:
             yield from _rows(finding, heading, (title, what, room - what - GAP), console)
             heading = ""
