@@ -17,10 +17,11 @@ from moorage.engines.signatures import Signature, diagnose
 EXCERPTS = Path(__file__).parents[2] / "data" / "failures"
 LEAST = 25
 KIN: dict[str, frozenset[str]] = {
-    "memory": frozenset({"memory", "kv-cache", "killed", "batch"}),
-    "damaged": frozenset({"damaged", "broken", "safetensors", "tokenizer", "not-gguf", "unreadable"}),
+    "memory": frozenset({"memory", "kv-cache", "killed", "device-memory", "compute-buffers"}),
+    "damaged": frozenset({"damaged", "broken", "safetensors", "tokenizer", "not-gguf", "unreadable", "truncated"}),
     "library": frozenset({"library", "glibc", "abi", "not-installed"}),
-    "port": frozenset({"port-taken", "socket-taken"}),
+    "port": frozenset({"port-taken", "socket-taken", "socket"}),
+    "check": frozenset({"check", "assertion"}),
     "tokenizer": frozenset({"tokenizer", "no-tokenizer"}),
 }
 """Failures that one engine tells apart and another does not: to take one for the other is no mistake."""
