@@ -7,7 +7,6 @@ from moorage.core.ports import Launch, LaunchOrder, Support
 from moorage.engines import embedded, encoding
 from moorage.engines.encoding_fitting import least_bytes
 from moorage.engines.footprints import OPENVINO_ENCODER
-from moorage.engines.signatures import Signature
 from moorage.wire.control import Machine
 
 ENGINE = "openvino"
@@ -32,39 +31,3 @@ def supports_encoder(facts: ModelFacts, machine: Machine) -> Support:
 def launch_encoder(order: LaunchOrder) -> Launch:
     """Raises EngineError."""
     return encoding.launch(order, OPENVINO_ENCODER, engine=ENGINE, host=HOST)
-
-
-SIGNATURES = (
-    Signature(
-        name="openvino.no-tokenizer",
-        pattern=r"('[^'\n]*') has no tokenizer\.json",
-        cause="the folder {0} has no tokenizer.json, without which no text can be read",
-        fix="Put the model's tokenizer.json beside its config.json, or export the model again with its tokenizer",
-    ),
-    Signature(
-        name="openvino.tokenizer",
-        pattern=r"('[^'\n]*') is no tokenizer that can be read",
-        cause="the tokenizer file {0} is truncated or damaged",
-        fix=embedded.AGAIN,
-    ),
-    Signature(
-        name="openvino.damaged",
-        pattern=r"is no OpenVINO IR, or broken|is truncated|ends within|is broken|must be a JSON|is not valid JSON|"
-        r"has no weights beside it",
-        cause="a file of the model is missing, truncated or damaged",
-        fix=embedded.AGAIN,
-    ),
-    Signature(
-        name="openvino.not-numbers",
-        pattern=r"gives NaN in place of numbers",
-        cause="the model's weights are damaged: it gives NaN in place of numbers",
-        fix=embedded.AGAIN,
-    ),
-    Signature(
-        name="openvino.task",
-        pattern=r"moorage: ([^\n]*): set its task to ([a-z]+)",
-        cause="{0}",
-        fix="Set the model's task to what its files make it",
-    ),
-)
-"""How the host of encoders fails; what befalls every use of the library is the adapter's."""

@@ -6,7 +6,8 @@ import pytest
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import LaunchOrder
-from moorage.engines.openvino_encoding import SIGNATURES, launch_encoder, supports_encoder
+from moorage.engines.openvino_encoding import launch_encoder, supports_encoder
+from moorage.engines.openvino_encoding_signatures import SIGNATURES
 from moorage.engines.signatures import diagnose
 from moorage.errors import EngineError
 from moorage.wire import runtime

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.engines.openvino_encoding import SIGNATURES
+from moorage.engines.openvino_encoding_signatures import SIGNATURES
 from moorage.engines.signatures import diagnose
 from tests import openvino_ir
 from tests.integration.runtimes.encoder import folders
