@@ -8,6 +8,7 @@ import pytest
 HEAVY = frozenset(
     {"pydantic", "pydantic_core", "yaml", "psutil", "pip", "numpy", "moorage.config"}
     | {"xllamacpp", "onnxruntime", "tokenizers", "faster_whisper", "ctranslate2", "av", "huggingface_hub"}
+    | {"openvino", "openvino_genai", "openvino_telemetry"}
 )
 OF_COMMANDS = frozenset({"rich", "click"})
 """structlog and uvicorn bring these along themselves; who uses neither must not have them."""
@@ -28,6 +29,7 @@ def loaded(module: str) -> set[str]:
         ("moorage.worker.keeper", HEAVY | OF_COMMANDS | NOT_FOR_KEEPERS),
         ("moorage.runtimes.llamacpp.__main__", HEAVY | OF_COMMANDS),
         ("moorage.runtimes.onnx.__main__", HEAVY | OF_COMMANDS),
+        ("moorage.runtimes.openvino_encoder.__main__", HEAVY | OF_COMMANDS),
         ("moorage.runtimes.whisper.__main__", HEAVY | OF_COMMANDS),
         ("moorage.cli.main", HEAVY | {"rich", "aiohttp", "starlette", "uvicorn", "structlog", "asyncio"}),
     ],

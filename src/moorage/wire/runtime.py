@@ -67,7 +67,7 @@ class OpenVinoSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknow
 
 
 class EncoderSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ONNX Runtime process: a text encoder that embeds, reranks or classifies."""
+    """One process of ONNX Runtime or OpenVINO: a text encoder that embeds, reranks or classifies."""
 
     context: int
     """Tokens of the longest text."""

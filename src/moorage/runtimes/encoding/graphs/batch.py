@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from moorage.errors import InternalError, MoorageError, Overloaded
 from moorage.runtimes.encoding.graphs.queue import Queue, Waiting
+from moorage.runtimes.encoding.graphs.session import Stop, Stopped
 from moorage.runtimes.encoding.port import Item, Kind, Numbers
 from moorage.runtimes.host.metrics import Counters
 from moorage.runtimes.host.priority import background
-from moorage.runtimes.onnx.session import Stop, Stopped
 
 STEP_S = 0.2
 """A step is planned to take no longer, so that who comes next need not wait longer for it."""
