@@ -147,6 +147,7 @@ class Builder:
         try:
             await self._pip_install(pip, wanted, (), order.extra_index_urls)
         except PipFailed as error:
+            # Who names an index wants no other to be asked.
             asked = order.index_url or further in order.extra_index_urls or not further
             if asked or not lacks_local_build(error.said):
                 raise

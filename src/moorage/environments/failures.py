@@ -142,7 +142,7 @@ _CAUSES: tuple[tuple[re.Pattern[str], _Found], ...] = tuple(
         (r"(?:requires a different Python: |Requires-Python )([^\n;]+)", _python),
         (_VERSIONS.format("[^)]*"), _missing),
         (r"Cannot install ([^\n]*?) because these package versions have conflicting", _conflict),
-        (r"(?:Wheel '?|Invalid wheel |wheel: |ERROR: )([\w.+-]+)'? (?:located at \S+ )?is (?:not a|invalid)", _damaged),
+        (r"Wheel '\S+' located at (.+?) is invalid", _damaged),
         (r"(?:Failed building wheel for|Failed to build) '?([\w.-]+)", _compiler),
     )
 )

@@ -8,7 +8,8 @@ DEEPEST = 12
 
 _FRAME = str.maketrans(dict.fromkeys("│┃|╭╮╰╯─━*", " "))
 _FLAG = re.compile(r"(?:^|(?<=[\s,/(]))(--?)(\[no-\])?([A-Za-z0-9][\w.-]*)")
-_DESCRIPTION = re.compile(r"\s{2,}(?![-/\s<\[{A-Z])")
+_DESCRIPTION = re.compile(r"\s{2,}(?![-/\s<\[{]|[A-Z][A-Z0-9_]*(?:[\s,]|$))")
+"""Two spaces, and then neither a flag nor the name of a value."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
