@@ -16,6 +16,7 @@ from moorage.wire import runtime
 from moorage.wire.runtime import RuntimeSettings
 
 TOKEN = "a-token"
+PROCESSING = {"llamacpp": "llamacpp:requests_processing", "openvino": "moorage_runtime_sequences"}
 Json = dict[str, Any]
 
 
@@ -63,7 +64,7 @@ class Runtime:
     def __init__(self, settings: RuntimeSettings, name: str = "llamacpp") -> None:
         """`name` is that of the module below moorage.runtimes."""
         self.settings = settings
-        self._name = name
+        self.name = name
         self._folder = Path(settings.socket).parent
         self.log_path = self._folder / "log"
         self.out_path = self._folder / "out"
@@ -82,7 +83,7 @@ class Runtime:
         config.write_bytes(runtime.encode(self.settings))
         with self.log_path.open("wb") as log, self.out_path.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"moorage.runtimes.{self._name}", str(config)],
+                [sys.executable, "-m", f"moorage.runtimes.{self.name}", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
@@ -157,8 +158,8 @@ class Runtime:
         raise AssertionError(f"no metric {name}")
 
     def processing(self) -> float:
-        """How many calls llama.cpp itself says it works on."""
-        return self.metric("llamacpp:requests_processing")
+        """How many calls the library itself says it works on."""
+        return self.metric(PROCESSING[self.name])
 
 
 def until(condition: Callable[[], bool], timeout_s: float, what: str = "it did not happen in time") -> None:

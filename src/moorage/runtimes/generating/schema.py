@@ -26,6 +26,10 @@ WHOLE_NUMBER_MAX = 2**53 - 1
 FREE_FORM = ("properties", "patternProperties", "additionalProperties", "$ref", "anyOf", "oneOf", "allOf")
 
 
+class Bound(int):
+    """The length of a string that we bound, not the client: an engine may choose another."""
+
+
 def checked(schema: Json, param: str) -> Json:
     """`schema`, if it asks for nothing that a grammar should not be made of. The grammar checks the rest.
 
@@ -100,7 +104,7 @@ def _bounded(schema: Json, chars: int) -> Json:
     if "array" in kinds:
         _bound_array(result, chars)
     if "string" in kinds and not any(key in schema for key in ("maxLength", "pattern", "format")):
-        result["maxLength"] = max(chars, SHORTEST, _whole(schema.get("minLength")))
+        result["maxLength"] = Bound(max(chars, SHORTEST, _whole(schema.get("minLength"))))
     if "integer" in kinds and not any(
         key in schema for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
     ):

@@ -13,6 +13,7 @@ from moorage.runtimes.generating.pieces import Piece, Usage
 from moorage.runtimes.generating.port import Messages, ModelInfo, Order, Token
 from moorage.runtimes.generating.refusals import context_exceeded
 from moorage.runtimes.generating.slots import Slots
+from moorage.runtimes.openvino.grammar.refusal import grammar
 from moorage.runtimes.openvino.library import Library
 from moorage.runtimes.openvino.messages import template_messages
 from moorage.runtimes.openvino.sampling import parameters, refuse
@@ -112,7 +113,11 @@ class OpenVinoGenerator:
 
     def _fields(self, order: Order, number: int, most: int) -> Json:
         fields = parameters(order, self._library.sampler, choice=number, max_tokens=most)
-        return fields | {"stop_token_ids": set(self._library.ends)}
+        fields["stop_token_ids"] = set(self._library.ends)
+        if order.schema is not None:
+            # Beyond the grammar's end, a model that may not end would write whatever it likes.
+            fields |= {"grammar": grammar(order.schema, order.schema_param), "ignore_eos": False}
+        return fields
 
     def _read(self, order: Order) -> list[int]:
         prompt = order.prompt

@@ -4,6 +4,7 @@ Its `step` holds the interpreter's lock, so everything here is called on the eve
 """
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,7 +32,6 @@ BLOCK_TOKENS = 32
 """Of the KV cache on a processor."""
 WARM_UP_TOKENS = 40
 """Of the prompt that is read before the first client's: the first run compiles, and takes most of a second."""
-PROBE_TOOL = "moorage_probe"
 OWN_PROPERTIES = {
     "INFERENCE_NUM_THREADS": "options.threads",
     "KV_CACHE_PRECISION": "options.kv_cache_dtype",
@@ -151,12 +151,20 @@ class Library:
     def prompt(
         self, messages: list[Json], tools: list[Json] | None, context: Json | None, *, add_generation_prompt: bool
     ) -> str:
-        """`messages` as the model's chat template writes them. Raises BadRequest."""
+        """`messages` as the model's chat template writes them. Raises BadRequest.
+
+        To a template that knows no tools the library would add words of its own: it is not told of any.
+        """
         tokenizer = self._loaded().get_tokenizer()
         if not tokenizer.chat_template:
             raise BadRequest("this model has no chat template: use /v1/completions", param="messages")
         try:
-            return tokenizer.apply_chat_template(messages, add_generation_prompt, tools=tools, extra_context=context)
+            return tokenizer.apply_chat_template(
+                messages,
+                add_generation_prompt,
+                tools=tools if self.supports_tools else None,
+                extra_context=context,
+            )
         except (RuntimeError, ValueError, TypeError) as error:
             message = f"the model's chat template refused the messages: {said(error)}"
             raise BadRequest(message, param="messages") from error
@@ -178,15 +186,7 @@ class Library:
         self.ends = frozenset({token for token in named if 0 <= token < size} | self.vocabulary.ends())
         if config.do_sample:
             self.sampler = Sampler(config.temperature, config.top_p, config.top_k, config.min_p)
-        if tokenizer.chat_template:
-            tool: Json = {"type": "function", "function": {"name": PROBE_TOOL, "description": "", "parameters": {}}}
-            try:
-                said_by_template = self.prompt(
-                    [{"role": "user", "content": "x"}], [tool], None, add_generation_prompt=True
-                )
-            except BadRequest:
-                return
-            self.supports_tools = PROBE_TOOL in said_by_template
+        self.supports_tools = re.search(r"\btools\b", tokenizer.chat_template) is not None
 
     def _warm_up(self) -> None:
         """Both kinds of steps, so that nothing is compiled under a client."""

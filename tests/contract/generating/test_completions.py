@@ -75,21 +75,33 @@ def test_echo(generate: Runtime) -> None:
 
 
 def test_logprobs(generate: Runtime) -> None:
-    choice = whole(generate.complete(PROMPT, max_tokens=4, logprobs=2))["choices"][0]
+    choice = whole(generate.complete(PROMPT, max_tokens=4, logprobs=0))["choices"][0]
     found = choice["logprobs"]
     assert "".join(found["tokens"]) == choice["text"]
     assert found["text_offset"] == [len("".join(found["tokens"][:place])) for place in range(4)]
-    assert all(len(likely) in {2, 3} for likely in found["top_logprobs"])
     assert all(logprob <= 0 for logprob in found["token_logprobs"])
-    none = whole(generate.complete(PROMPT, max_tokens=2, logprobs=0))["choices"][0]["logprobs"]
-    assert all(len(likely) == 1 for likely in none["top_logprobs"])
+    assert all(len(likely) == 1 for likely in found["top_logprobs"])
 
 
-def test_a_biased_token_never_comes(generate: Runtime) -> None:
+def test_the_likeliest_tokens_or_a_refusal(generate: Runtime, gives: frozenset[str]) -> None:
+    answer = generate.complete(PROMPT, max_tokens=4, logprobs=2)
+    if "top_logprobs" not in gives:
+        assert answer.status == 400
+        assert (answer.error["param"], answer.error["code"]) == ("logprobs", "unsupported_parameter")
+        return
+    found = whole(answer)["choices"][0]["logprobs"]
+    assert all(len(likely) in {2, 3} for likely in found["top_logprobs"])
+
+
+def test_a_biased_token_never_comes(generate: Runtime, gives: frozenset[str]) -> None:
     first = generate.complete(PROMPT, max_tokens=1, temperature=0).body["choices"][0]["text"]
     token = generate.post("/tokenize", {"prompt": first}).body["tokens"][0]
-    other = whole(generate.complete(PROMPT, max_tokens=1, temperature=0, logit_bias={str(token): -100}))
-    assert other["choices"][0]["text"] != first
+    answer = generate.complete(PROMPT, max_tokens=1, temperature=0, logit_bias={str(token): -100})
+    if "logit_bias" not in gives:
+        assert answer.status == 400
+        assert (answer.error["param"], answer.error["code"]) == ("logit_bias", "unsupported_parameter")
+        return
+    assert whole(answer)["choices"][0]["text"] != first
 
 
 def test_tokens_there_and_back(generate: Runtime) -> None:

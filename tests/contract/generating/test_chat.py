@@ -113,15 +113,25 @@ def test_a_stop_text_ends_the_reply_and_is_not_in_it(generate: Runtime) -> None:
 
 
 def test_logprobs(generate: Runtime) -> None:
-    body = whole(generate.chat(max_tokens=5, logprobs=True, top_logprobs=3))
+    body = whole(generate.chat(max_tokens=5, temperature=0, logprobs=True))
     tokens = body["choices"][0]["logprobs"]["content"]
     assert len(tokens) == 5
     assert "".join(token["token"] for token in tokens) == body["choices"][0]["message"]["content"]
-    assert all(len(token["top_logprobs"]) == 3 and token["logprob"] <= 0 for token in tokens)
-    chunks = stream(generate.chat(max_tokens=5, logprobs=True, stream=True))
-    entries = [choice["logprobs"]["content"][0] for choice in choices(chunks) if choice["logprobs"]]
+    assert all(bytes(token["bytes"]).decode() == token["token"] and token["logprob"] <= 0 for token in tokens)
+    chunks = stream(generate.chat(max_tokens=5, temperature=0, logprobs=True, stream=True))
+    entries = [entry for choice in choices(chunks) if choice["logprobs"] for entry in choice["logprobs"]["content"]]
     assert len(entries) == 5
     assert all(entry["top_logprobs"] == [] for entry in entries)
+
+
+def test_the_likeliest_tokens_or_a_refusal(generate: Runtime, gives: frozenset[str]) -> None:
+    answer = generate.chat(max_tokens=5, logprobs=True, top_logprobs=3)
+    if "top_logprobs" not in gives:
+        assert answer.status == 400
+        assert (answer.error["param"], answer.error["code"]) == ("top_logprobs", "unsupported_parameter")
+        return
+    tokens = whole(answer)["choices"][0]["logprobs"]["content"]
+    assert all(len(token["top_logprobs"]) == 3 for token in tokens)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
