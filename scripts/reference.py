@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+import foreign
 import routes
 
 from moorage import errors
@@ -25,7 +26,9 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": cli(),
         "config.md": config(),
+        "environment.md": foreign.variables(_NOTE.format(source="src/moorage/config/aliases.py")),
         "errors.md": error_page(),
+        "foreign.md": foreign.formats(_NOTE.format(source="src/moorage/config/foreign")),
         "metrics.md": metrics(),
         "routes.md": routes.page(_NOTE.format(source="src/moorage/gateway/openapi and wire/api")),
     }

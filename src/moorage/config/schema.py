@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from moorage.config.foreign.gateway import LATER, Later
 from moorage.config.options import options
 from moorage.config.tree import Config
 
@@ -22,9 +25,11 @@ def schema() -> dict[str, Any]:
     keys = next(kind for kind in definitions["Auth"]["properties"]["keys"]["anyOf"] if "items" in kind)
     keys["items"] = {"anyOf": [keys["items"], {"type": "string", "minLength": 1}]}
     definitions["ApiKey"]["required"].remove("name")
+    definitions["ModelSpec"]["anyOf"] = [{"required": ["source"]}, {"required": ["url"]}]
     models = document["properties"]["models"]
     models["anyOf"].append({"type": "array", "items": {"$ref": "#/$defs/ModelSpec"}})
     _add_facts(document, definitions)
+    _add_later(document, definitions)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "$defs": definitions}
 
 
@@ -56,3 +61,21 @@ def _add_facts(document: dict[str, Any], definitions: dict[str, Any]) -> None:
             about["default"] = option.default
         if option.environment:
             about["description"] += f" Environment: {option.environment}."
+
+
+def _add_later(document: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Options that are accepted and have no effect yet."""
+    owners = {option.path: option.section.__name__ for option in options(Config) if option.section is not None}
+    for path, row in LATER.items():
+        owner = owners.get(tuple(str(part) for part in path[:-1]))
+        section = document if len(path) == 1 else definitions[owner or ""]
+        section["properties"][str(path[-1])] = _later(row)
+
+
+def _later(row: Later) -> dict[str, Any]:
+    about = {"description": f"No effect in this version: {row.why}."}
+    values = {name: _loose(TypeAdapter[Any](kind).json_schema()) for name, kind in row.keys.items()}
+    if "" in values:
+        return {**values[""], **about}
+    section = {"type": "object", "additionalProperties": False, "properties": values}
+    return {"anyOf": [{"type": "array", "items": section} if row.many else section, _NOTHING], **about}

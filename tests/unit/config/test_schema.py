@@ -19,6 +19,7 @@ ACCEPTED = [
     "models: {local: [{name: '${A}', source: b, task: embed, sha256: null, replicas: '${N:-1}'}]}",
     "models: []",
     "logging: {level: debug, output: file, file_path: /x}",
+    (Path(__file__).parents[2] / "data" / "foreign" / "gateway-config.yaml").read_text(),
     "monitoring: {metrics: {enabled: false}}\nworkers: {queue_size: 0}\ncache_dir: ~/x\nstate_dir: /y\n",
 ]
 
@@ -50,6 +51,9 @@ def test_what_the_loader_takes_the_schema_takes(text: str, tmp_path: Path) -> No
         "auth: {keys: a}",
         "auth: {keys: [{name: a}]}",
         "[]",
+        "database: {prot: 1}",
+        "redis: {port: many}",
+        "models: {providers: {}}",
     ],
 )
 def test_what_the_loader_refuses_the_schema_refuses(text: str) -> None:

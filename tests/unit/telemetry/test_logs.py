@@ -8,6 +8,7 @@ import pytest
 from moorage.errors import ConfigError
 from moorage.telemetry import logs
 from moorage.telemetry.requests import RequestLine, console_line
+from moorage.wire.launch import STDOUT
 
 PROGRAM = """
 import logging, sys, structlog
@@ -46,6 +47,12 @@ def test_for_people_the_trace_stands_below_its_line() -> None:
     assert "ours  value=1\n" in done.stderr
     assert "error: a task failed" in done.stderr
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_standard_output_where_it_is_asked_for() -> None:
+    done = written("json", STDOUT)
+    assert done.stderr == ""
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["ours", "a file again", "a task failed"]
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(short_tmp: Path) -> None:
@@ -91,3 +98,15 @@ def test_a_callers_words_cannot_write_to_the_terminal(short_tmp: Path) -> None:
     shown = console_line(line)
     assert b"\x1b" not in shown
     assert b"\n" not in shown
+
+
+def test_a_trace_holds_no_values(short_tmp: Path) -> None:
+    code = (
+        "import structlog; from moorage.telemetry.logs import configure; configure('json', 'info')\n"
+        "def fails(key): raise ValueError('broken')\n"
+        "try: fails('k3y-' + 'of-somebody')\n"
+        "except ValueError: structlog.get_logger().exception('it failed')\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True).stderr
+    assert '"fails"' in said
+    assert "k3y-of-somebody" not in said

@@ -148,11 +148,11 @@ class Translation:
         if isinstance(result, Left):
             self.leave(key, value, result.why)
         elif isinstance(result, Understood):
-            self._told(key, value, "honoured", result.why)
+            self.tell(key, value, "honoured", result.why)
         elif isinstance(result, Verbatim):
             self.pass_on(key, value, bases)
         elif not rule.option:
-            self._told(key, value, rule.kind, rule.why)
+            self.tell(key, value, rule.kind, rule.why)
         elif isinstance(result, Nearest):
             self._put_all(rule.option, result.value, key, value, bases, "mapped", result.why)
         else:
@@ -168,7 +168,7 @@ class Translation:
         for base in bases:
             self.put((*base, "options", "extra_args", name), value if plain else as_json(value), key)
             self.put((*base, "engine"), self._engine, key, quiet=True)
-        self._told(key, value, "mapped", why, (*bases[0], "options", "extra_args", name) if bases else None)
+        self.tell(key, value, "mapped", why, (*bases[0], "options", "extra_args", name) if bases else None)
 
     def put(self, into: Path, value: Any, key: Path, *, quiet: bool = False) -> bool:
         """Set a value of the tree. One that another key has set otherwise is a refusal."""
@@ -202,9 +202,9 @@ class Translation:
         places: list[Path] = [path] if path[0] in ROOTS else [(*base, *path) for base in bases]
         put = [self.put(place, result, key) for place in places]
         if all(put):
-            self._told(key, value, kind, why, places[0] if places else None)
+            self.tell(key, value, kind, why, places[0] if places else None)
 
-    def _told(self, key: Path, value: Any, kind: Kind, why: str, into: Path | None = None) -> None:
+    def tell(self, key: Path, value: Any, kind: Kind, why: str, into: Path | None = None) -> None:
         self.note(kind, key, why, into)
         self._below(key, value, kind, why)
 

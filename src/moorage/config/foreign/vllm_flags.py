@@ -297,7 +297,7 @@ def _source(
         translation.note("honoured", (*key, revision), "empty, as if left out")
     elif revision and is_repository(source):
         source = f"{source}@{data[revision]}"
-        translation.note("mapped", (*key, revision), "as ORG/NAME@REVISION", (*base, "source"))
+        translation.tell((*key, revision), data[revision], "mapped", "as ORG/NAME@REVISION", (*base, "source"))
     elif revision:
         translation.leave((*key, revision), data[revision], "the model is a path, which has no revisions")
     translation.put((*base, "source"), source, (*key, at))
@@ -312,7 +312,7 @@ def _names(translation: Translation, source: str, served: Any, key: Path, base: 
     if more:
         translation.put((*base, "aliases"), more, key)
     if key[-1] != at:
-        translation.note("mapped", key, "further names become aliases", (*base, "name"))
+        translation.tell(key, served, "mapped", "further names become aliases", (*base, "name"))
 
 
 def own_name(source: str) -> str:

@@ -149,5 +149,11 @@ def test_how_many_keys_of_a_sample_have_which_note(name: str) -> None:
     assert (kinds["honoured"], kinds["mapped"], kinds["warned"]) == EXPECTED[name][1:]
 
 
+def test_the_guide_tells_these_numbers() -> None:
+    guide = (Path(__file__).parents[4] / "docs" / "guides" / "foreign-files.md").read_text(encoding="utf-8")
+    for name, (_, *counts) in EXPECTED.items():
+        assert f"| `{name}` | {' | '.join(map(str, counts))} |" in guide
+
+
 def test_every_format_has_a_sample() -> None:
     assert {row[0] for row in EXPECTED.values()} == {one.title for one in FORMATS}
