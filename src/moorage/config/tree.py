@@ -219,7 +219,7 @@ class Logging(Section):
     """Least important messages to write."""
     format: Annotated[Literal["auto", "json", "console"], Restart()] = "auto"
     """auto: console on a terminal, JSON lines elsewhere."""
-    output: Annotated[Literal["stderr", "file"], Restart()] = "stderr"
+    output: Annotated[Literal["stderr", "stdout", "file"], Restart()] = "stderr"
     """Where messages go."""
     file_path: Annotated[Place | None, Restart()] = None
     """The file to append to. Counts only when logging.output is file."""
