@@ -1,8 +1,9 @@
-"""Addresses to listen on."""
+"""Addresses to listen on, and to call."""
 
 import ipaddress
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -16,7 +17,24 @@ def _bindable(host: str) -> str:
     return host
 
 
+def _callable(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise Unfit(url, f"an address ({error}); write it like https://host/v1") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\x00-\x1f]", url):
+        raise Unfit(url, "an address of HTTP; write it like https://host/v1 or http://127.0.0.1:8000")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address holds no user and password; a key goes into api_key")
+    if parts.query or parts.fragment:
+        raise Unfit(url, "the address of a server; leave out what begins with ? or #")
+    return url.rstrip("/")
+
+
 Host = Annotated[str, AfterValidator(_bindable)]
+Url = Annotated[str, AfterValidator(_callable)]
+"""Of a server that is called, without a final slash."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

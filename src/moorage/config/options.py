@@ -36,6 +36,12 @@ class Option:
         return dotted(self.path)
 
     @property
+    def key(self) -> bool:
+        """Whether its value is a secret, though it stands among others that are none."""
+        parts = [get_args(part)[0] if get_origin(part) is Annotated else part for part in _parts(self)]
+        return SecretStr in parts
+
+    @property
     def default(self) -> Any:
         """The default as a file would say it; None for none and for required options."""
         if self.field.is_required() or self.section is not None:
@@ -48,6 +54,11 @@ class Option:
         if self.section or "*" in self.path or self.second_spelling_of or get_origin(self.field.annotation) is dict:
             return None
         return ENVIRONMENT_PREFIX + "_".join(self.path).upper()
+
+
+def _parts(option: Option) -> tuple[Any, ...]:
+    """What the option may be: the parts of a union."""
+    return get_args(option.field.annotation)
 
 
 def dotted(path: Path) -> str:

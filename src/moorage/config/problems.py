@@ -118,6 +118,7 @@ def describe(error: ErrorDetails, path: Path, written: Any, known: Known) -> str
 
 def shown(written: Any, option: Option | None, secret: bool) -> str:
     """The value where it may be seen, else what kind of value it is."""
+    secret = secret or option is None or option.key
     if secret or option is None or option.section is not None or not isinstance(written, (str, int, float)):
         return kind(written)
     text = repr(written) if isinstance(written, str) else str(written).lower()

@@ -2,7 +2,6 @@
 JSON schema and the reference come from this declaration.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +13,7 @@ from moorage.config.defaults import default_models
 from moorage.config.marks import Restart, SecondSpelling
 from moorage.config.model import ModelSpec, Section
 from moorage.config.plain import is_list, is_section
+from moorage.config.secret import Secret
 from moorage.config.units import Duration, Size, Unfit, seconds, size_bytes
 
 
@@ -30,15 +30,8 @@ def _whole(path: Path) -> Path:
         raise Unfit(str(path), "a path below a known home or current folder") from error
 
 
-def _sendable(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]{1,1000}", secret.get_secret_value()):
-        raise ValueError("a key is 1 to 1000 printable ASCII characters without spaces")
-    return secret
-
-
 Timeout = Annotated[Duration, BeforeValidator(_positive)]
 Place = Annotated[Path, AfterValidator(_whole)]
-Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class Http(Section):
@@ -188,7 +181,7 @@ class Models(Section):
         owners: dict[str, int] = {}
         problems: list[str] = []
         for position, model in enumerate(self.local):
-            for name in (model.name, *model.aliases):
+            for name in (model.name, *model.aliases, *model.options.lora):
                 first = owners.setdefault(name, position)
                 if first != position:
                     problems.append(

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from moorage.config.model import ModelSpec
 from moorage.core.placement import Candidate, place
 from moorage.errors import Conflict, NotFound
@@ -125,7 +127,7 @@ class Fleet:
         mine = [replica for replica in self.replicas.values() if replica.worker == worker]
         return Orders(
             seq=self._orders_seq,
-            replicas=tuple(ReplicaOrder(replica=r.id, model=r.model.model_dump(mode="json")) for r in mine),
+            replicas=tuple(_order(replica) for replica in mine),
         )
 
     def report_of(self, replica: ReplicaRecord) -> ReplicaReport | None:
@@ -133,7 +135,9 @@ class Fleet:
         return record.reports.get(replica.id) if record else None
 
     def model_rows(self) -> dict[str, ModelRow]:
-        return {name: self._model_row(model) for name, model in self.models.items()}
+        """The models, each with its adapters behind it."""
+        rows = [self._model_row(model) for model in self.models.values()]
+        return {each.id: each for row in rows for each in (row, *self._adapter_rows(row))}
 
     def target_rows(self) -> dict[str, TargetRow]:
         return {replica.id: self.target_row(replica) for replica in self.replicas.values()}
@@ -172,7 +176,9 @@ class Fleet:
         if model.task != "auto":
             task = model.task
         lengths = [report.max_model_len for report in known if report.max_model_len]
-        names = dict.fromkeys((model.name, *model.aliases, model.source))
+        # Where a server elsewhere answers, the source is a name of its own, not ours.
+        sources: tuple[str, ...] = () if model.url else (model.source,)
+        names = dict.fromkeys((model.name, *model.aliases, *sources))
         return ModelRow(
             id=model.name,
             names=tuple(names),
@@ -182,6 +188,11 @@ class Fleet:
             max_output_tokens=model.max_output_tokens,
             queue_size=self._queue_size if model.queue_size is None else model.queue_size,
         )
+
+    def _adapter_rows(self, parent: ModelRow) -> list[ModelRow]:
+        """LoRA adapters are models of their own, with all that holds for the model they change."""
+        names = self.models[parent.id].options.lora
+        return [replace(parent, id=name, names=(name,), parent=parent.id) for name in names]
 
     def target_row(self, replica: ReplicaRecord) -> TargetRow:
         model = replica.model.name
@@ -211,6 +222,7 @@ class Fleet:
             address=report.address,
             token=report.token,
             served_name=report.served_name,
+            adapters=report.adapters,
             capacity=report.capacity,
             seat=replica.seat,
             cancels_unary=report.cancels_unary,
@@ -219,6 +231,15 @@ class Fleet:
             retry_at=report.retry_at,
             restarts=report.restarts,
         )
+
+
+def _order(replica: ReplicaRecord) -> ReplicaOrder:
+    model, key = replica.model, replica.model.api_key
+    return ReplicaOrder(
+        replica=replica.id,
+        model=model.model_dump(mode="json"),
+        api_key=key.get_secret_value() if key else "",
+    )
 
 
 def slugs(names: Mapping[str, object]) -> dict[str, str]:

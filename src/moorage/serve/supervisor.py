@@ -109,10 +109,12 @@ def check(config: Config) -> None:
     if problem := access_problem(config):
         raise ConfigError(problem)
     for model in config.models.local:
-        try:
-            source.parse(model.source)
-        except MoorageError as error:
-            raise ConfigError(f"model {model.name!r}: {error.message}") from error
+        own = () if model.url else (("", model.source),)
+        for what, place in (*own, *((f"options.lora.{n}: ", s) for n, s in model.options.lora.items())):
+            try:
+                source.parse(place)
+            except MoorageError as error:
+                raise ConfigError(f"model {model.name!r}: {what}{error.message}") from error
 
 
 async def until_told(reload: asyncio.Event) -> None:

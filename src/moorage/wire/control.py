@@ -83,7 +83,9 @@ class ReplicaOrder(Struct, frozen=True, kw_only=True):
 
     replica: str
     model: dict[str, Any]
-    """The model's section of the configuration (`config.ModelSpec`), as JSON."""
+    """The model's section of the configuration (`config.ModelSpec`), as JSON, its secrets masked."""
+    api_key: str = ""
+    """The model's key at a server elsewhere: in orders alone, which no log and no status shows."""
     attempt: int = 0
     """Raised by the controller to lift a stop after failed starts ("something changed")."""
 
@@ -145,6 +147,8 @@ class ReplicaReport(Struct, frozen=True, kw_only=True):
     """Bearer token the engine wants, empty for none."""
     served_name: str = ""
     """The name by which the engine knows the model."""
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters it serves beside the model, by the names clients ask for."""
     task: Task | None = None
     capacity: int = 0
     max_model_len: int | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from moorage.wire.control import ReplicaOrder, ReplicaReport
+from moorage.worker.elsewhere import ElsewhereReplica, runs_elsewhere
 from moorage.worker.launching import Berth
 from moorage.worker.record import read_record
 from moorage.worker.replica import Replica
@@ -26,7 +27,7 @@ class Roster:
     def __init__(self, berth: Berth, on_change: Callable[[ReplicaReport], None]) -> None:
         self._berth = berth
         self._on_change = on_change
-        self._replicas: dict[str, Replica] = {}
+        self._replicas: dict[str, Replica | ElsewhereReplica] = {}
         self._wanted: dict[str, ReplicaOrder] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._farewell: dict[str, asyncio.TimerHandle] = {}
@@ -55,12 +56,14 @@ class Roster:
         for order in self._wanted.values():
             if order.replica in self._leaving:
                 continue  # begun again when the old one is gone
-            if (replica := self._replicas.get(order.replica)) is not None:
+            if (replica := self._replicas.get(order.replica)) is None:
+                self._begin(order)
+            elif isinstance(replica, ElsewhereReplica) == runs_elsewhere(order):
                 replica.change(order)
             else:
-                self._begin(order)
+                self._dismiss(order.replica, "its model moved")
         for name in [name for name in self._replicas if name not in self._wanted and name not in self._leaving]:
-            self._leaving[name] = asyncio.create_task(self._leave(name), name=f"stop of {name}")
+            self._dismiss(name, "no longer ordered")
 
     def reports(self) -> tuple[ReplicaReport, ...]:
         return tuple(replica.report() for replica in self._replicas.values()) + tuple(self._gone.values())
@@ -78,13 +81,21 @@ class Roster:
 
     def _begin(self, order: ReplicaOrder) -> None:
         self._forget(order.replica)
-        replica = Replica(order, self._berth, self._on_change)
+        replica = self._replica(order)
         self._replicas[order.replica] = replica
         replica.start()
 
-    async def _leave(self, name: str) -> None:
+    def _replica(self, order: ReplicaOrder) -> Replica | ElsewhereReplica:
+        if runs_elsewhere(order):
+            return ElsewhereReplica(order, self._berth.client, self._on_change)
+        return Replica(order, self._berth, self._on_change)
+
+    def _dismiss(self, name: str, reason: str) -> None:
+        self._leaving[name] = asyncio.create_task(self._leave(name, reason), name=f"stop of {name}")
+
+    async def _leave(self, name: str, reason: str) -> None:
         replica = self._replicas[name]
-        await replica.stop(self._berth.settings.drain_s, "no longer ordered")
+        await replica.stop(self._berth.settings.drain_s, reason)
         del self._leaving[name], self._replicas[name]
         if (order := self._wanted.get(name)) is not None and not self._stopping:
             self._begin(order)

@@ -50,7 +50,7 @@ def test_all_problems_are_printed(folder: Path, capfd: pytest.CaptureFixture[str
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("moorage: 2 problems in the configuration:\n  moorage.yaml:1: server.prot: unknown option")
-    assert "models.local[0].source: is required" in err
+    assert "models.local[0]: say source, where the weights come from" in err
 
 
 def test_what_only_serving_would_find(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

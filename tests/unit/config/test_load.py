@@ -190,7 +190,8 @@ def test_all_problems_are_told_at_once_and_where() -> None:
         "  moorage.yaml:2: server.prot: unknown option; did you mean server.port?",
         "  moorage.yaml:3: server.port: the variable P is not set; set it, or write ${P:-default}",
         "  moorage.yaml:5: auth.keys: a number will not do; it should be a list",
-        "  moorage.yaml:7: models.local[0].source: is required",
+        "  moorage.yaml:7: models.local[0]: say source, where the weights come from, or url, a server that answers "
+        "for the model",
         "  moorage.yaml:8: models.local[1].task: 'dance' will not do; it should be auto, generate, embed, rerank, "
         "classify or transcribe",
     ]
