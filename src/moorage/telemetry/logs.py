@@ -7,12 +7,16 @@ from io import TextIOBase
 from typing import Any, Literal, TextIO, cast
 
 import structlog
+import structlog.tracebacks
 
 from moorage.core.text import harmless
 from moorage.errors import ConfigError
 from moorage.wire.launch import STDOUT
 
 Style = Literal["json", "console"]
+
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Where it happened, without the values: tokens, keys and prompts are among them."""
 
 
 def configure(style: Style, level: str, path: str | None = None) -> None:
@@ -22,7 +26,7 @@ def configure(style: Style, level: str, path: str | None = None) -> None:
     """
     output = cast("TextIO", _Output(_stdout) if path == STDOUT else _file(path) if path else _Output(_stderr))
     renderers: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if style == "json"
         else [_line_for_a_person]
     )
