@@ -20,6 +20,7 @@ from moorage.config.environment import Environment, read_dotenv
 from moorage.config.foreign.converted import Converted
 from moorage.config.foreign.formats import NATIVE, Format, detect
 from moorage.config.foreign.sources import anchor
+from moorage.config.foreign.vllm_flags import advice
 from moorage.config.interpolation import interpolate
 from moorage.config.options import ENVIRONMENT_PREFIX, Option, Path, dotted, options
 from moorage.config.places import default_cache_dir, default_state_dir
@@ -250,7 +251,10 @@ class _Loading:
                     continue  # told in the words of the file already
                 if len(detail["loc"]) > len(path):
                     several.add(path)
-                self._problem(path, describe(detail, path, self._written(path), self._known))
+                message = describe(detail, path, self._written(path), self._known)
+                if detail["type"] == "extra_forbidden" and (meant := advice(str(path[-1]))):
+                    message = f"{self._known.name(path)}: unknown option; {meant}"
+                self._problem(path, message)
             return None
         try:
             return config.model_copy(

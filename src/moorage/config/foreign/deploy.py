@@ -7,6 +7,7 @@ from moorage.config.foreign.converted import Converted, Translation
 from moorage.config.foreign.precision import dtype, offload, quantization
 from moorage.config.foreign.rules import (
     Left,
+    Rule,
     Rules,
     Understood,
     becomes,
@@ -21,30 +22,26 @@ from moorage.config.units import Unfit, size_bytes
 
 TITLE = "a model-deploy-config.yaml"
 
-_FLASH = "FLASH_ATTN"
-_BACKENDS = {
-    **dict.fromkeys(("flash_attention", "flash", "flash_attn", "flash_attention_2", "flash_attention_3"), _FLASH),
-    **dict.fromkeys(("math", "sdpa", "torch", "torch_sdpa"), "TORCH_SDPA"),
-    "flashinfer": "FLASHINFER",
-    "triton": "TRITON_ATTN",
-    "xformers": "",
-    **dict.fromkeys(("mem_efficient", "efficient", "memory_efficient", "efficient_attention"), ""),
-}
+# options.attention_backend takes an engine's own word, and which engine it will be is not known here.
+_OWN_WORD = "options.attention_backend names one in the engine's own words"
+_FLASH = ("flash_attention", "flash", "flash_attn", "flash_attention_2", "flash_attention_3")
+_OTHERS = ("math", "sdpa", "mem_efficient", "efficient", "efficient_attention", "flashinfer", "triton", "xformers")
 _CARD = re.compile(r"(?:cuda:|gpu:)?(\d+)")
 
 
 def _flash(value: Any) -> Any:
     if not isinstance(value, bool):
         raise Unfit(value, "true or false")
-    return _FLASH if value else Left("engines take the fastest they have; options.attention_backend forces one")
+    return Understood(f"engines take it where they can; {_OWN_WORD}") if value else Left(_OWN_WORD)
 
 
 def _backend(value: Any) -> Any:
-    if value in ("auto", "default"):
-        return Understood("engines take the fastest they have")
-    if not isinstance(value, str) or value.lower() not in _BACKENDS:
-        raise Unfit(value, f"one of {', '.join(_BACKENDS)}")
-    return _BACKENDS[value.lower()] or Left("no engine here has it any more; the fastest attention it has is taken")
+    word = value.lower() if isinstance(value, str) else ""
+    if word in ("auto", "default", *_FLASH):
+        return _flash(True)
+    if word not in _OTHERS:
+        raise Unfit(value, f"one of auto, {_FLASH[0]}, {', '.join(_OTHERS)}")
+    return Left(f"engines take the fastest they have; {_OWN_WORD}")
 
 
 def _half(value: Any) -> Any:
@@ -64,7 +61,7 @@ MODEL: Rules = {
     "max_batch_size": becomes("options.max_sequences", "", sequences),
     "max_input_length": becomes("options.max_model_len", "together with max_output_length"),
     "max_output_length": becomes("max_output_tokens", "and part of options.max_model_len"),
-    "use_flash_attention": becomes("options.attention_backend", "in the engine's words", _flash),
+    "use_flash_attention": Rule("honoured", why=f"engines take it where they can; {_OWN_WORD}", read=_flash),
     "runtime_options": {
         "kv_cache_fp16": becomes("options.kv_cache_dtype", "", _half),
         "trust_remote_code": same("options.trust_remote_code"),
@@ -74,7 +71,7 @@ MODEL: Rules = {
         "kernel_injection": nothing("was DeepSpeed's; engines bring kernels of their own", False),
         "sequence_parallelism": nothing("no engine takes it as an option; tensor_parallel shares the work", False),
         "paged_attention": nothing("engines have no other KV cache any more", True),
-        "sdp_backend": becomes("options.attention_backend", "in the engine's words", _backend),
+        "sdp_backend": Rule("honoured", why=f"flash_attention is taken where it can be; {_OWN_WORD}", read=_backend),
         "rope_scaling": same("options.rope_scaling", "", rope_scaling),
     },
 }

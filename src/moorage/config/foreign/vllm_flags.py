@@ -12,6 +12,7 @@ from moorage.config.foreign.precision import dtype, kv_cache_dtype, offload, vll
 from moorage.config.foreign.rules import (
     Left,
     Nearest,
+    Rule,
     Rules,
     Understood,
     Verbatim,
@@ -241,6 +242,16 @@ NAMING = frozenset({"model", "model_tag", "served_model_name", "revision"})
 FLAGS: Rules = {**SERVER, **ENGINE, **MODEL}
 
 _TELLING = frozenset({*ENGINE, "served_model_name", "model_tag", "api_server_count", "uvicorn_log_level"}) - {"device"}
+
+
+def advice(name: str) -> str:
+    """What to write for one of vLLM's flags that stands in a moorage.yaml: a clause, or nothing."""
+    rule = ENGINE.get(plain_key(name))
+    if not isinstance(rule, Rule) or rule.option == f"options.{plain_key(name)}":
+        return ""
+    if rule.kind == "warned":
+        return rule.why
+    return f"it is {rule.option} here{f', {rule.why}' if rule.why else ''}" if rule.option else ""
 
 
 def recognised(data: Any) -> bool:

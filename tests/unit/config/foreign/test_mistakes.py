@@ -132,8 +132,8 @@ REFUSED = [
     ),
     (
         "d.yaml",
-        "models:\n- {name: a, model_path: /m, use_flash_attention: true, advanced_options: {sdp_backend: math}}\n",
-        "models[0].advanced_options.sdp_backend: says otherwise than models[0].use_flash_attention",
+        "models:\n- {name: a, model_path: /m, advanced_options: {sdp_backend: quick}}\n",
+        "models[0].advanced_options.sdp_backend: 'quick' will not do; it should be one of auto, flash_attention, math",
     ),
     ("d.yaml", "models:\n\t- name: a\n", "d.yaml:2:1: not YAML: a tab; YAML is indented with spaces"),
     ("d.yaml", "models:\n  - name: a\n\tmodel_path: b\n", "a tab; YAML is indented with spaces"),
@@ -223,6 +223,11 @@ WARNED = [
         "d.yaml:3: runtime.max_memory.cuda:0: write options.memory_fraction, the share of the card: 20GiB is 0.83 of",
     ),
     ("d.yaml", "models:\n- {name: a, model_path: /m, max_input_length: 5}\n", "max_output_length is needed too"),
+    (
+        "d.yaml",
+        "models:\n- {name: a, model_path: /m, use_flash_attention: false, advanced_options: {sdp_backend: math}}\n",
+        "sdp_backend: engines take the fastest they have; options.attention_backend names one in the",
+    ),
 ]
 
 
@@ -336,6 +341,19 @@ def test_secrets_are_in_no_message() -> None:
         "".join(loaded("v.yaml", f"model: a/b\nhf-token: {secret}\n").warnings),
     ]
     assert secret not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("gpu_memory_utilization: 0.5", "unknown option; it is options.memory_fraction here"),
+        ("enforce_eager: true", "unknown option; it is options.cuda_graphs here, the other way round"),
+        ("swap_space: 4", "unknown option; vLLM has no swap space any more"),
+        ("max-gpu-memory: 4", "unknown option; no version of vLLM had it; write options.memory_fraction"),
+    ],
+)
+def test_vllms_flags_in_our_own_file(option: str, wanted: str) -> None:
+    assert wanted in refusal("m.yaml", f"models: [{{name: a, source: /m, options: {{{option}}}}}]")
 
 
 def test_what_is_no_foreign_file_is_moorages_own() -> None:

@@ -21,7 +21,7 @@ ENVIRONMENT = {"HOME": "/home/someone"}
 EXPECTED = {
     "gateway-config.yaml": ("moorage.yaml", 15, 0, 42),
     "mistralrs.toml": ("mistral.rs's TOML", 7, 21, 10),
-    "model-deploy-config.yaml": ("a model-deploy-config.yaml", 14, 11, 5),
+    "model-deploy-config.yaml": ("a model-deploy-config.yaml", 16, 9, 5),
     "models.json": ("the models.json of a unified service", 13, 19, 1),
     "multi-model.json": ("mistral.rs's multi-model JSON", 0, 10, 2),
     "vllm-flags.yaml": ("vLLM's --config file", 2, 20, 1),
@@ -110,7 +110,7 @@ def test_the_deployment_sample() -> None:
     )
     assert model.options.rope_scaling is not None
     assert (model.options.rope_scaling.type, model.options.rope_scaling.factor) == ("dynamic", 2.0)
-    assert (model.options.devices, model.options.attention_backend) == (("0",), "FLASH_ATTN")
+    assert (model.options.devices, model.options.attention_backend) == (("0",), None)
     assert config.cache_dir == Path("/cache")
 
 
