@@ -17,7 +17,7 @@ class ModelFacts:
     """Read from the files' headers, without loading weights. None where the files do not say."""
 
     path: str
-    """The folder, absolute; the file itself of a GGUF, and of an ONNX model that was named by its file."""
+    """The folder, absolute; the file itself of a GGUF, and of a graph (ONNX, OpenVINO) that was named by its file."""
     weights: tuple[str, ...] = ()
     """The files with the weights, absolute; of ONNX and OpenVINO those with the graph, first the main one."""
     format: Format

@@ -86,9 +86,22 @@ def read_safetensors(folder: Path, described: Described, shards: tuple[Path, ...
     )
 
 
-def read_openvino(folder: Path, described: Described, graphs: tuple[Path, ...]) -> ModelFacts:
-    """Of the graphs of a folder, the main one first. Raises ModelError."""
-    read = [openvino.read(path) for path in graphs]
+def read_openvino_file(graph_file: Path) -> ModelFacts:
+    """Of another form of a folder's model its own facts, of all other graphs their folder's. Raises ModelError."""
+    if graph_file.stem in openvino.HELPERS:
+        raise ModelError(f"{str(graph_file)!r} is a model's tokenizer, not the model; name their folder")
+    beside = _settings_of(graph_file)
+    described = pretrained.describe(beside, listing(beside))
+    if openvino.is_variant(graph_file.stem):
+        return read_openvino(graph_file, described, (graph_file,))
+    graphs = openvino.find(described.sentence.transformer)
+    return read_openvino(beside, described, graphs or (graph_file,))
+
+
+def read_openvino(path: Path, described: Described, graphs: tuple[Path, ...]) -> ModelFacts:
+    """Of the graphs of a folder, the main one first; `path` is the folder, or the file that was named. Raises
+    ModelError."""
+    read = [openvino.read(graph) for graph in graphs]
     main = read[0]
     counts: dict[str, int] = {}
     for graph in read:
@@ -98,7 +111,7 @@ def read_openvino(folder: Path, described: Described, graphs: tuple[Path, ...]) 
     largest = max(counts, key=lambda kind: counts[kind], default=None)
     return _facts(
         described,
-        path=folder,
+        path=path,
         weights=graphs,
         format="openvino",
         task=described.task or tasks.from_ports(main.path, main.inputs, main.outputs),

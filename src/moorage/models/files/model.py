@@ -4,7 +4,7 @@ from pathlib import Path
 
 from moorage.core.facts import ModelFacts
 from moorage.errors import ModelError
-from moorage.models.files import folder, formats, gguf, gguf_model
+from moorage.models.files import folder, formats, gguf, gguf_model, openvino
 from moorage.models.files.opening import check_no_pointer, exactly, opened, unreadable
 
 _SIGNS: tuple[tuple[bytes, str], ...] = (
@@ -16,7 +16,7 @@ _SIGNS: tuple[tuple[bytes, str], ...] = (
     (b"tjgg", "a model in a format older than GGUF"),
     (b"lmgg", "a model in a format older than GGUF, or one of whisper.cpp"),
 )
-_PART_OF_FOLDER = frozenset({".safetensors", ".xml", "model.bin", "config.json", "model.safetensors.index.json"})
+_PART_OF_FOLDER = frozenset({".safetensors", "model.bin", "config.json", "model.safetensors.index.json"})
 """Names and endings of what is a model only together with the files beside it."""
 _HTML = (b"<!doctype html", b"<html", b"<head")
 
@@ -24,7 +24,7 @@ _HTML = (b"<!doctype html", b"<html", b"<head")
 def facts(path: Path) -> ModelFacts:
     """Read what a file or folder says about its model: milliseconds, no weights. Raises ModelError.
 
-    GGUF and ONNX are named by their file, or like all others by their folder.
+    GGUF, ONNX and OpenVINO IR are named by their file, or like all others by their folder.
     """
     try:
         return folder.read(path) if path.is_dir() else _of_file(path)
@@ -40,6 +40,8 @@ def _of_file(path: Path) -> ModelFacts:
     check_no_pointer(path, beginning)
     if path.suffix == ".onnx" and beginning.strip(b"\0"):
         return formats.read_onnx(path, path)
+    if path.suffix == openvino.SUFFIX:
+        return formats.read_openvino_file(path)
     if path.name in _PART_OF_FOLDER or path.suffix in _PART_OF_FOLDER:
         raise ModelError(f"{str(path)!r} is one file of a model; name its folder {str(path.absolute().parent)!r}")
     raise ModelError(

@@ -13,8 +13,8 @@ from moorage.models.files.opening import check_no_pointer, exactly, listing, ope
 
 _MODELS = ("openvino_model", "openvino_language_model", "openvino_encoder_model", "openvino_decoder_model")
 """The main graph of a folder, by what exporters call it; the second one is a vision-language model's."""
-_HELPERS = frozenset({"openvino_tokenizer", "openvino_detokenizer"})
-_PREFIX, _SUFFIX = "openvino_", ".xml"
+HELPERS = frozenset({"openvino_tokenizer", "openvino_detokenizer"})
+_PREFIX, SUFFIX = "openvino_", ".xml"
 
 _MAX_XML_BYTES = 256 * 1024 * 1024
 _MAX_DEPTH = 64
@@ -45,15 +45,20 @@ def model_files(folder: Path, there: tuple[str, ...]) -> tuple[Path, ...]:
     Others of the same model, such as `openvino_model_qint8_quantized`, count only where it alone is there. Raises
     ModelError where there are several of these.
     """
-    stems = [name.removesuffix(_SUFFIX) for name in there if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
+    stems = [name.removesuffix(SUFFIX) for name in there if name.startswith(_PREFIX) and name.endswith(SUFFIX)]
     main = [stem for stem in _MODELS if stem in stems]
-    variants = [stem for stem in stems if stem not in main and stem.startswith(tuple(f"{name}_" for name in _MODELS))]
+    variants = [stem for stem in stems if is_variant(stem)]
     if not main and len(variants) > 1:
-        names = ", ".join(stem + _SUFFIX for stem in variants)
+        names = ", ".join(stem + SUFFIX for stem in variants)
         raise ModelError(f"{str(folder)!r} has several graphs of OpenVINO: {names}; keep the one to be served")
     main = main or variants
-    rest = [stem for stem in stems if stem not in main and stem not in variants and stem not in _HELPERS]
-    return tuple(folder / (stem + _SUFFIX) for stem in main + rest) if main else ()
+    rest = [stem for stem in stems if stem not in main and stem not in variants and stem not in HELPERS]
+    return tuple(folder / (stem + SUFFIX) for stem in main + rest) if main else ()
+
+
+def is_variant(stem: str) -> bool:
+    """Whether a graph is another form of the main one."""
+    return stem.startswith(tuple(f"{name}_" for name in _MODELS))
 
 
 def find(base: Path) -> tuple[Path, ...]:

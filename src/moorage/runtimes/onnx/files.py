@@ -1,6 +1,5 @@
 """A model as ONNX Runtime loads it: from an ONNX file, or from safetensors by a graph that is written here."""
 
-import os
 from pathlib import Path
 
 from moorage.models.files import onnx
@@ -15,7 +14,7 @@ from moorage.wire.runtime import EncoderSettings
 def opened(settings: EncoderSettings) -> Opened:
     """Of a folder, or of an ONNX file in one. Raises EngineError, ModelError."""
     path = Path(settings.model_path)
-    root, named = (path, None) if path.is_dir() else (_root_of(path), path)
+    root, named = (path, None) if path.is_dir() else (folder.around(path), path)
     found = folder.read(root)
     folder.check_tokenizer(found.base, named)
     source, longest = _source(found.base, named or onnx.model_file(found.base), quantize=settings.quantize)
@@ -25,14 +24,6 @@ def opened(settings: EncoderSettings) -> Opened:
         load=lambda pad_token: Session(source, threads=settings.threads, pad_token=pad_token),
         longest=longest,
     )
-
-
-def _root_of(graph_file: Path) -> Path:
-    """The folder of a graph's tokenizer: its own, or the one around `onnx/`."""
-    own = graph_file.absolute().parent
-    if os.path.lexists(own / folder.TOKENIZER) or not os.path.lexists(own.parent / folder.TOKENIZER):
-        return own
-    return own.parent
 
 
 def _source(base: Path, file: Path | None, *, quantize: bool) -> tuple[Path | graph.Graph, int | None]:

@@ -16,9 +16,11 @@ from moorage.wire.runtime import EncoderSettings
 
 
 def opened(settings: EncoderSettings) -> Opened:
-    """Of a folder. Raises EngineError, ModelError."""
-    found = folder.read(Path(settings.model_path))
-    graphs = openvino.find(found.base)
+    """Of a folder, or of an IR in one. Raises EngineError, ModelError."""
+    path = Path(settings.model_path)
+    named = path if path.suffix == openvino.SUFFIX else None
+    found = folder.read(folder.around(named) if named else path)
+    graphs = (named,) if named else openvino.find(found.base)
     if not graphs:
         raise ModelError(f"{str(found.base)!r} has no IR of OpenVINO (openvino_model.xml)")
     graph = graphs[0]

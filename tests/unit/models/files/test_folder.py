@@ -55,7 +55,8 @@ def test_what_is_no_model(tmp_path: Path, files: dict[str, object], says: str) -
     ("name", "content", "says"),
     [
         ("model.safetensors", WEIGHTS, "is one file of a model; name its folder"),
-        ("openvino_model.xml", b"<net>", "is one file of a model; name its folder"),
+        ("openvino_model.xml", b"<net>", "is no OpenVINO IR, or broken"),
+        ("openvino_tokenizer.xml", b"<net>", "is a model's tokenizer, not the model; name their folder"),
         ("model.bin", ctranslate2(), "is one file of a model; name its folder"),
         ("config.json", b"{}", "is one file of a model; name its folder"),
         ("x.bin", WEIGHTS, "it is a safetensors file"),

@@ -67,6 +67,22 @@ def test_other_forms_of_the_same_model_are_not_counted(tmp_path: Path) -> None:
         facts(tmp_path)
 
 
+def test_a_graph_by_its_name(tmp_path: Path) -> None:
+    """As hubs hand it out that was selected: its folder, unless that is served from another."""
+    put(tmp_path, {"config.json": BERT})
+    put(tmp_path / "openvino", small_files.openvino())
+    graph = tmp_path / "openvino" / "openvino_model.xml"
+    assert facts(graph) == facts(tmp_path)
+    xml, weights = small_files.openvino("i8").values()
+    put(tmp_path / "openvino", {"openvino_model_quantized.xml": xml, "openvino_model_quantized.bin": weights})
+    put(tmp_path / "openvino", {"openvino_model_int8.xml": xml, "openvino_model_int8.bin": weights})
+    small = graph.with_name("openvino_model_quantized.xml")
+    graph.unlink()
+    found = facts(small)
+    assert (found.path, found.weights, found.quantization) == (str(small), (str(small),), "int8")
+    assert (found.task, found.architecture, found.layers) == ("embed", "bert", 2)
+
+
 DATA = '<data element_type="f32" shape="{}" offset="{}" size="{}" />'
 
 

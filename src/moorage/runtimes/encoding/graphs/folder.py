@@ -69,6 +69,16 @@ def read(root: Path) -> Folder:
     )
 
 
+def around(graph: Path) -> Path:
+    """The folder a graph belongs to: its own, or the one around `onnx/` or `openvino/`."""
+    own = graph.absolute().parent
+    for name in (TOKENIZER, pretrained.CONFIG):
+        for folder in (own, own.parent):
+            if os.path.lexists(folder / name):
+                return folder
+    return own
+
+
 def check_tokenizer(base: Path, graph: Path | None = None) -> None:
     """Raises ModelError where a folder has none; `graph` is the file that was named, if one was."""
     if os.path.lexists(base / TOKENIZER):
