@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.e2e.product import Product, wait_until
+from tests.e2e.product import Product, free_port, wait_until
 from tests.e2e.test_cancellation import LONG_PROMPT, engine_of, leave, step_s
 from tests.engines import llama_server
 
@@ -204,3 +205,34 @@ async def stream(served: Product, body: dict[str, Any]) -> list[dict[str, Any]]:
         lines = (await post(session, body)).decode().split("\n\n")
     assert lines[-2:] == ["data: [DONE]", ""]
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+
+
+async def test_one_that_somebody_else_runs(chat_weights: Path, short_tmp: Path) -> None:
+    """By its address alone; what it is, and so how it wants to be asked, its answers tell."""
+    port, key = free_port(), "somebodys-k3y"
+    argv = [*llama_server.installation().command, "--model", str(chat_weights), "--port", str(port), "--metrics"]
+    argv += ["--ctx-size", "4096", "--parallel", "2", "--batch-size", "256", "--ubatch-size", "256", "--threads", "1"]
+    config = {"models": [{"name": "smol", "url": f"http://127.0.0.1:{port}", "api_key": key, "source": NAME}]}
+    with open(short_tmp / "llama.log", "wb") as output:
+        server = subprocess.Popen(
+            [*argv, "--alias", NAME], env=os.environ | {"LLAMA_API_KEY": key}, stdout=output, stderr=output
+        )
+    try:
+        with Product(short_tmp, config).start().ready(120) as product:
+            model = product.get("/v1/models")[1]["data"][0]
+            assert (model["max_model_len"], model["task"]) == (2048, "generate")
+            assert product.post("/tokenize", {"model": "smol", "prompt": "hello world"})[1]["count"] == 2
+            status, body = product.chat("smol", temperature=0)
+            assert (status, body["model"], body["usage"]["completion_tokens"]) == (200, "smol", 8)
+            async with engine_of(product, "smol") as engine:
+                session = aiohttp.ClientSession(product.url)
+                call = asyncio.create_task(
+                    post(session, chat("A long story.", stream=False, max_tokens=900, logit_bias={"2": -100}))
+                )
+                await engine.until(1, 10)
+                await leave(call)
+                await session.close()
+                assert await engine.until(0, 10.0) < 3.0
+    finally:
+        server.kill()
+        server.wait(10)

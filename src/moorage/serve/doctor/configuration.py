@@ -104,6 +104,18 @@ def look(spec: "ModelSpec", entries: "Mapping[str, Entry]", here: "Machine", env
     from moorage.serve.sizing import size
     from moorage.serve.whereabouts import NotHere, located
 
+    if spec.url is not None:
+        detail = f"answered for by {spec.url}, which nobody asks before the start"
+        return Seen(
+            Finding(
+                id="configuration.model",
+                level="ok",
+                what=spec.name,
+                detail=detail,
+                subject=spec.name,
+                facts={"url": spec.url},
+            )
+        )
     try:
         path = located(spec.source, entries, environ)
         if isinstance(path, NotHere):
