@@ -31,6 +31,7 @@ COMMANDS = {
     "transcribe": Entry("moorage.cli.transcribe:transcribe", "Turn speech into text."),
     "models": Entry("moorage.cli.models:models", "Pull, list, verify and remove model files."),
     "engine": Entry("moorage.cli.engine:engine", "Install, list and remove engines such as vLLM."),
+    "plan": Entry("moorage.cli.plan:plan", "Tell what models would take, and what would make them fit."),
     "status": Entry("moorage.cli.status:status", "Show what a running server does."),
     "logs": Entry("moorage.cli.logs:logs", "Show the logs of the engines."),
     "doctor": Entry("moorage.cli.doctor:doctor", "Examine this machine: what is not in order, and what mends it."),

@@ -15,6 +15,7 @@ from moorage.cli.config import config_file_option
 @click.option("--host", help="Address to listen on (server.host).")
 @click.option("-p", "--port", type=int, help="Port to listen on (server.port).")
 @click.option("--processes", type=int, help="Gateway processes on the one port (server.processes).")
+@click.option("--fit", is_flag=True, help="Lower what nobody set until all models fit: calls, context, GPU shares.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="logging.level")
 def serve(
     model: tuple[str, ...],
@@ -23,6 +24,7 @@ def serve(
     port: int | None,
     processes: int | None,
     log_level: str | None,
+    fit: bool,
 ) -> None:
     """Serve models behind one OpenAI-compatible endpoint.
 
@@ -32,6 +34,7 @@ def serve(
     """
     from moorage.config.load import Loaded, load
     from moorage.serve.command import run
+    from moorage.serve.fit.room import settled
 
     flags: dict[str, Any] = {
         "server.host": host,
@@ -42,7 +45,7 @@ def serve(
     }
 
     def read() -> Loaded:
-        return load(config_file, flags=flags)
+        return settled(load(config_file, flags=flags), fit=fit)
 
     run(read)
 

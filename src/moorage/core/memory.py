@@ -101,6 +101,8 @@ class Footprint:
     """What else a call takes while it runs."""
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     """How many times its size in the files a model's weights take, by number format in the files' words; \"\": any."""
+    nearest: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What it makes of a quantisation that it lacks."""
     table_bytes: float = 2.0
     """Of a number of the embedding, where the layers are made smaller as they are loaded."""
     block_tokens: int = 1
@@ -192,10 +194,11 @@ def weights_bytes(facts: ModelFacts, footprint: Footprint, use: Use) -> int:
 def _all_weights_bytes(facts: ModelFacts, footprint: Footprint, use: Use) -> float:
     words = (facts.quantization or "").upper()
     parameters = facts.parameters or 0
-    if use.quantization in QUANTIZED_BYTES and parameters:
+    made = footprint.nearest.get(use.quantization, use.quantization)
+    if made in QUANTIZED_BYTES and parameters:
         # The embedding and what follows the last layer stay as they are.
         kept = min(parameters, (facts.vocabulary or 0) * (facts.embedding_length or 0))
-        return kept * footprint.table_bytes + (parameters - kept) * QUANTIZED_BYTES[use.quantization]
+        return kept * footprint.table_bytes + (parameters - kept) * QUANTIZED_BYTES[made]
     if use.dtype in DTYPE_BYTES and words in FLOATS and parameters:
         return parameters * DTYPE_BYTES[use.dtype]
     factor = footprint.weights.get(words, footprint.weights.get("", 1.0))

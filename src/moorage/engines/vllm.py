@@ -68,7 +68,8 @@ class Vllm:
         if found is None:
             return program.absent(self.name)
         cards = program.cards(machine) if CPU_BUILD not in found.version else ()
-        if refusal := embedded.no_room(least_bytes(LIBRARY, facts), program.on_devices(machine, cards, None)):
+        least = least_bytes(LIBRARY, facts, quantization="int8" if cards else "none")
+        if refusal := embedded.no_room(least, program.on_devices(machine, cards, None)):
             return refusal
         words = f"runs {facts.quantization or 'safetensors'} {facts.architecture} models"
         if cards:

@@ -46,12 +46,12 @@ class Reloader:
             elif now != seen or self.asked.is_set():
                 seen = now
                 self.asked.clear()
-                self._reload(now)
+                await self._reload(now)
 
-    def _reload(self, file: Signature | None) -> None:
+    async def _reload(self, file: Signature | None) -> None:
         """A file with a problem changes nothing: the server goes on with what it has, and says so."""
         try:
-            loaded = self._read()
+            loaded = await asyncio.to_thread(self._read)
             check(loaded.config)
         except ConfigError as error:
             log.error("the new configuration is not used", problem=error.message)

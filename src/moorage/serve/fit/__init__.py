@@ -1,0 +1,1 @@
+"""Making the models of a configuration fit on a machine."""
