@@ -103,7 +103,9 @@ class Finder:
                 )
 
     def _programs(self) -> Iterator[tuple[str, Program, Path]]:
-        path = os.pathsep.join((self._environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
+        places = self._environ.get("PATH", os.defpath).split(os.pathsep)
+        # An empty entry would mean the folder this process happens to be in. Last: what shares this Python.
+        path = os.pathsep.join((*filter(os.path.isabs, places), str(Path(sys.executable).parent)))
         for engine, recipe in RECIPES.items():
             for program in recipe.programs:
                 if program.name != "python" and (found := shutil.which(program.name, path=path)):
