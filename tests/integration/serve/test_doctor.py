@@ -369,3 +369,23 @@ def test_a_model_in_a_cache_of_hugging_face_is_there(found: Found, short_tmp: Pa
     assert (finding["level"], finding["facts"]["engine"]) == ("ok", "llama.cpp")
     missing = found("configuration.model", "--offline")
     assert (missing["level"], missing["fix"]) == ("note", "moorage models pull 'hf:org/smol'")
+
+
+def test_engines_that_are_programs(doctor: Doctor, short_tmp: Path) -> None:
+    config(short_tmp, "models: []\nserver: {port: 0}\n")
+    told = "printf '  --model FNAME\\n' "
+    program(short_tmp / "bin", "llama-server", f'[ "$1" = --version ] && echo version: 0.7.0 || {told}')
+    program(short_tmp / "bin", "mistralrs", "sleep 60")
+    (short_tmp / "cache" / "engines" / "vllm" / "0.32.0").mkdir(parents=True)
+    path = f"{short_tmp}/bin{os.pathsep}{os.environ['PATH']}"
+    began = time.monotonic()
+    done = doctor("--offline", PATH=path, MOORAGE_CACHE_DIR=str(short_tmp / "cache"))
+    assert time.monotonic() - began < 15
+    assert done.returncode == 0
+    lines = [line for line in done.stdout.splitlines() if line.startswith("Engines")]
+    assert any("ok       llama-server 0.7.0 " in line and "bin/llama-server, found on PATH; " in line for line in lines)
+    silent = next(line for line in lines if "mistralrs of unknown version" in line)
+    assert "it did not tell its flags: they are passed unchecked" in silent
+    assert any("warning  vllm 0.32.0 does not work" in line for line in lines)
+    assert "-> moorage engine install vllm==0.32.0 (or: moorage engine remove vllm==0.32.0)" in done.stdout
+    assert not (short_tmp / "cache" / "engines" / "programs.json").exists(), "looking changes nothing"
