@@ -204,10 +204,15 @@ def _progress() -> "Generator[Callable[[Stage], None]]":
     with Progress(
         *columns, TextColumn("{task.fields[count]}"), TimeElapsedColumn(), console=err_console(), transient=True
     ) as bars:
-        task = bars.add_task("", total=None, count="")
+        tasks: dict[str, Any] = {}
 
         def show(stage: "Stage") -> None:
-            bars.update(task, description=stage.what, completed=stage.done, total=stage.total, count=_count(stage))
+            if stage.what not in tasks:  # a bar cannot lose a total that it has
+                for before in tasks.values():
+                    bars.remove_task(before)
+                tasks.clear()
+                tasks[stage.what] = bars.add_task(stage.what, total=None, count="")
+            bars.update(tasks[stage.what], completed=stage.done, total=stage.total, count=_count(stage))
 
         yield show
 
