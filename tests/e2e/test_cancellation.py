@@ -1,4 +1,4 @@
-"""A client that leaves stops the engine's work: judged by llama.cpp's own count of running calls."""
+"""A client that leaves stops the engine's work: judged by the engine's own count of running calls."""
 
 import asyncio
 import contextlib
@@ -27,20 +27,21 @@ LONG_PROMPT = "An anchor holds the ship in the harbour while the wind blows. " *
 class Engine:
     """The engine behind the gateway, asked directly."""
 
-    def __init__(self, client: Client, target: TargetRow) -> None:
+    def __init__(self, client: Client, target: TargetRow, metric: str) -> None:
         self._client = client
         self._target = target
+        self._metric = metric
 
     @property
     def capacity(self) -> int:
         return self._target.capacity
 
     async def running(self) -> float:
-        """llama.cpp's own count, not ours."""
+        """The engine's own count, not ours."""
         async with self._client.call(
             self._target.address, "GET", "/metrics", token=self._target.token, timeout_s=5
         ) as reply:
-            return read((await reply.read()).decode())["llamacpp:requests_processing"]
+            return read((await reply.read()).decode())[self._metric]
 
     async def until(self, running: float, timeout_s: float) -> float:
         """Seconds until the count is so."""
@@ -52,7 +53,9 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def engine_of(product: Product, model: str) -> AsyncGenerator[Engine]:
+async def engine_of(
+    product: Product, model: str, metric: str = "llamacpp:requests_processing"
+) -> AsyncGenerator[Engine]:
     state = next((product.folder / "state").glob("serve-*"))
     token = (state / "token").read_text().strip()
     async with Client() as client:
@@ -62,7 +65,7 @@ async def engine_of(product: Product, model: str) -> AsyncGenerator[Engine]:
         snapshot = table.decode(first.splitlines()[0])
         assert isinstance(snapshot, Snapshot)
         row = next(t for t in snapshot.targets.values() if t.model == snapshot_model(snapshot, model))
-        yield Engine(client, row)
+        yield Engine(client, row, metric)
 
 
 def snapshot_model(snapshot: Snapshot, name: str) -> str:

@@ -26,9 +26,14 @@ DEVICE_SHARE = 0.9
 LONGEST_CPU = 32768
 """Tokens of a call that nobody asked for explicitly."""
 SHORTEST = 512
-STEP_CPU = 1024
-"""Prompt tokens a step on the processor: a call that is cancelled in its prompt stops after one."""
+STEP_S = 0.4
+"""A step on the processor should last: a call that is cancelled in its prompt stops after one."""
+SPEED = 2e11
+"""Parameters times prompt tokens that a core works off in a second (135M in 16 bit: 3,000 tokens/s on two)."""
+STEP_CPU_LEAST, STEP_CPU_MOST = 128, 1024
 STEP = 8192
+KV_UNUSED = 64 * MIB
+"""Said for an encoder, too: where nothing is said, vLLM wants nearly all of the machine's memory."""
 FULL_CALLS = 4
 """Calls of full length the pool on the processor has room for, where there is room: most are much shorter."""
 BLOCK = 128
@@ -60,9 +65,11 @@ def fit(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str) -> Fit
 
 def _on_processor(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str) -> Fit:
     spec, machine, options = order.model, order.machine, order.model.options
+    whole, cached = task != "generate", task == "generate" or not _encoder(facts)
     sequences, sequences_why = _sequences(spec, SEQUENCES_CPU)
-    encodes = task != "generate"
-    use = _use(spec, context=SHORTEST, sequences=1, step_tokens=STEP_CPU, kv_dtype=kv_dtype, cached=not encodes)
+    threads = options.threads or machine.cores
+    short = _step(facts, threads)
+    use = _use(spec, context=SHORTEST, sequences=1, step_tokens=short, kv_dtype=kv_dtype, cached=cached)
     bare = need(LIBRARY, facts, replace(use, pool_bytes=0))
     left = machine.memory_bytes * MEMORY_SHARE - bare.total_bytes
     room = left * KV_SHARE
@@ -76,15 +83,10 @@ def _on_processor(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: s
             f"{human(machine.memory_bytes)}: take a smaller model or another engine"
         )
     per_token = bare.kv_bytes_per_token
-    tokens = int(room / per_token) - 2 * BLOCK if per_token else None
-    context, context_why = _context(spec, facts, tokens if not encodes else None, LONGEST_CPU)
-    kv_bytes = 0
-    if not encodes:
-        full = min(sequences, FULL_CALLS) * ((context or SHORTEST) + BLOCK) + BLOCK
-        wanted = full * per_token if per_token else math.inf
-        least = ((context or SHORTEST) + 2 * BLOCK) * per_token
-        kv_bytes = _whole(max(min(wanted, room), min(least, left)))
-    step = options.batch_tokens or (max(STEP_CPU, context or 0) if encodes else max(STEP_CPU, sequences))
+    tokens = int(room / per_token) - 2 * BLOCK if per_token and cached else None
+    context, context_why = _context(spec, facts, tokens, LONGEST_CPU if not whole else None)
+    kv_bytes = _pool(per_token, context or SHORTEST, sequences, room, left) if cached else KV_UNUSED
+    step = options.batch_tokens or max(short, (context or 0) if whole else sequences)
     use = replace(use, context=context or SHORTEST, sequences=sequences, step_tokens=step)
     memory = need(LIBRARY, facts, replace(use, pool_bytes=kv_bytes))
     if memory.total_bytes > machine.memory_bytes * MEMORY_SHARE:
@@ -93,24 +95,36 @@ def _on_processor(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: s
             f"weights, {human(memory.kv_bytes)} KV cache), this machine has {human(machine.memory_bytes)}: lower "
             "options.max_model_len"
         )
-    threads = options.threads or machine.cores
-    kv_why = (f"{human(kv_bytes)} of KV cache for all calls together: {room_why}",) if not encodes else ()
     return Fit(
         context=context,
         sequences=sequences,
         batch_tokens=step,
-        kv_bytes=kv_bytes or None,
+        kv_bytes=kv_bytes,
         threads=threads,
         memory=memory,
         why=(
             context_why,
             sequences_why,
             f"{threads} threads: {'options.threads' if options.threads else 'one for each core'}",
-            f"{step} tokens a step: {_step_why(spec, encodes=encodes)}",
-            *kv_why,
+            f"{step} tokens a step: {_step_why(spec, whole=whole)}",
+            *((f"{human(kv_bytes)} of KV cache for all calls together: {room_why}",) if cached else ()),
             _memory_why(memory),
         ),
     )
+
+
+def _pool(per_token: int, context: int, sequences: int, room: float, left: float) -> int:
+    """Bytes of the pool on the processor: what a few long calls need, and one of full length at any rate."""
+    if not per_token:
+        return min(GIB, int(room))  # vLLM says what it needs if it is too little
+    wanted = (min(sequences, FULL_CALLS) * (context + BLOCK) + BLOCK) * per_token
+    least = (context + 2 * BLOCK) * per_token
+    return math.ceil(max(min(wanted, room), min(least, left)) / MIB) * MIB
+
+
+def _encoder(facts: ModelFacts) -> bool:
+    """Whether every token sees every other, so that no keys and values are kept."""
+    return "bert" in facts.architecture or facts.architecture in ("mpnet", "electra", "new", "t5encoder")
 
 
 def _on_devices(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str) -> Fit:
@@ -118,10 +132,10 @@ def _on_devices(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str
     sequences, sequences_why = _sequences(spec, SEQUENCES)
     share = options.memory_fraction or DEVICE_SHARE
     smallest = min(device.memory_bytes for device in order.devices)
-    encodes = task != "generate"
+    whole, cached = task != "generate", task == "generate" or not _encoder(facts)
     use = _use(
         spec, context=SHORTEST, sequences=sequences, step_tokens=options.batch_tokens or STEP, kv_dtype=kv_dtype,
-        cached=not encodes, on_device=True,
+        cached=cached, on_device=True,
     )  # fmt: skip
     bare = need(LIBRARY, facts, replace(use, pool_bytes=0))
     room = int(smallest * share) - bare.total_bytes
@@ -131,11 +145,11 @@ def _on_devices(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str
             f"{human(smallest * share)} ({share:.0%} of {human(smallest)}): raise options.tensor_parallel or "
             "options.memory_fraction, or take a more strongly quantised model"
         )
-    tokens = room // bare.kv_bytes_per_token if bare.kv_bytes_per_token and not encodes else None
+    tokens = room // bare.kv_bytes_per_token if bare.kv_bytes_per_token and cached else None
     context, context_why = _context(spec, facts, tokens, None)
     memory = need(LIBRARY, facts, replace(use, context=context or SHORTEST, pool_bytes=room))
     batch = options.batch_tokens
-    if batch is None and encodes and context is not None:
+    if batch is None and whole and context is not None:
         batch = max(STEP, context)  # an encoder reads a text in one step
     return Fit(
         context=context,
@@ -181,8 +195,8 @@ def _context(spec: ModelSpec, facts: ModelFacts, tokens: int | None, most: int |
     trained, wanted = facts.context_length, spec.options.max_model_len
     if wanted is not None:
         return wanted, f"{wanted} tokens a call: options.max_model_len"
-    bounds = [bound for bound in (trained, most if tokens is not None else None, tokens) if bound is not None]
-    if not bounds:
+    bounds = [bound for bound in (trained, most, tokens) if bound is not None]
+    if trained is None and tokens is None:
         return None, "tokens a call as vLLM reads them from the files"
     context = min(bounds)
     if context != trained:
@@ -211,14 +225,15 @@ def _sequences(spec: ModelSpec, most: int) -> tuple[int, str]:
     return most, f"{most} calls at once at most: they share the pages of one KV cache"
 
 
-def _step_why(spec: ModelSpec, *, encodes: bool) -> str:
+def _step(facts: ModelFacts, threads: int) -> int:
+    tokens = STEP_S * SPEED * threads / facts.parameters if facts.parameters else STEP_CPU_MOST
+    return min(STEP_CPU_MOST, max(STEP_CPU_LEAST, int(tokens) // BLOCK * BLOCK))
+
+
+def _step_why(spec: ModelSpec, *, whole: bool) -> str:
     if spec.options.batch_tokens:
         return "options.batch_tokens"
-    return "a text is encoded in one" if encodes else "a call that is cancelled in its prompt stops after one"
-
-
-def _whole(size: float) -> int:
-    return math.ceil(size / MIB) * MIB if math.isfinite(size) else GIB
+    return "a text is encoded in one" if whole else "a call that is cancelled in its prompt stops after one"
 
 
 def _memory_why(memory: MemoryEstimate) -> str:

@@ -74,4 +74,8 @@ def for_target(asked: Fields, call: Call, model: ModelRow, target: TargetRow) ->
     bound, bounds = call.surface.bound, call.surface.bounds
     if bound and model.max_output_tokens and not any(body.read(fields, name, int, 0) for name in bounds):
         fields[bound] = body.value(model.max_output_tokens)
+    if call.surface.generates:
+        for name, spelled in target.manners.renames.items():
+            if name in fields:
+                fields.setdefault(spelled, fields.pop(name))
     return body.join(fields)

@@ -7,15 +7,20 @@ from moorage.gateway.usage import usage_of
 from moorage.wire import body, sse
 from moorage.wire.table import TargetRow
 
+FINISH = b'"finish_reason":"'
+
 
 class Events:
     """Pieces of the stream go in, what the client gets comes out; `done` once the stream has said that it is."""
 
     def __init__(self, call: Call, target: TargetRow) -> None:
         self._call = call
-        self._echoes_model = target.echoes_model
+        # An engine's own name for the model needs no other in its place where it was asked for by it.
+        self._echoes_model = (target.echoes_model or call.asked == target.served_name) and target.manners.says_done
         self._splitter = sse.EventSplitter()
         self.done = False
+        self.finished = False
+        """A reason was given why the reply ends: all there is to go by where an engine does not say that it is done."""
 
     def feed(self, chunk: bytes) -> tuple[bytes, UpstreamError | None]:
         """What of these events the client gets, and the failure that cuts them short."""
@@ -55,6 +60,7 @@ class Events:
             self.done = True
             return sse.DONE
         raise_error(event)
+        self.finished = self.finished or FINISH in event
         if b'"usage"' not in event and self._echoes_model and b'"prompt_progress"' not in event:
             call.chunks += 1
             return event

@@ -9,7 +9,7 @@ from moorage.errors import BadRequest, UpstreamBroken, UpstreamError
 from moorage.gateway import tokens
 from moorage.gateway.call import Call
 from moorage.gateway.edits import folds, path_at
-from moorage.gateway.events import Events, raise_error, silent
+from moorage.gateway.events import FINISH, Events, raise_error, silent
 from moorage.gateway.exchange import Exchange
 from moorage.gateway.refusal import refusal
 from moorage.gateway.usage import usage_of
@@ -92,18 +92,22 @@ class Relay:
     async def _folded(self, reply: Reply) -> None:
         """A whole reply out of the stream of an engine that stops only streams when their client leaves."""
         _check_stream(reply)
-        fold, splitter, size = Fold(), sse.EventSplitter(), 0
+        fold, splitter, size, finished = Fold(), sse.EventSplitter(), 0, False
         async for chunk in reply.chunks():
             size += len(chunk)
             _check_size(size)
             for event in splitter.feed(chunk):
                 raise_error(event)
+                finished = finished or FINISH in event
                 data = sse.data_of(event)
                 if data == b"[DONE]":
                     await self._respond(_encode(fold.body()))
                     return
                 if data is not None and not silent(data):
                     fold.add(_chunk(data))
+        if finished and not self._target.manners.says_done:
+            await self._respond(_encode(fold.body()))
+            return
         raise UpstreamBroken("the engine's stream ended before it was complete")
 
     async def _respond(self, content: bytes) -> None:
@@ -134,6 +138,11 @@ class Relay:
                 self._call.phase = "done"
                 await self._exchange.end()
                 return
+        if events.finished and not self._target.manners.says_done:
+            self._call.phase = "done"
+            await self._forward(sse.DONE)
+            await self._exchange.end()
+            return
         raise UpstreamBroken("the engine's stream ended before it was complete")
 
     async def _forward(self, content: bytes) -> None:

@@ -121,12 +121,18 @@ class Manners(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     adds: dict[str, Any] = {}
     """Fields added to every call that generates."""
+    renames: dict[str, str] = {}
+    """Field of a call that generates → how the engine spells it; left alone where a call has both."""
+    says_done: bool = True
+    """Whether its streams end with [DONE]; else with their connection, behind a finish_reason."""
     paths: dict[str, str] = {}
     """Public path → where the engine serves it; empty where it does not."""
     tokens: Literal["vllm", "llama.cpp"] = "vllm"
     """In whose shapes it counts tokens."""
     forces_tools: bool = True
     """Whether it heeds a `tool_choice` that demands a call."""
+    adapter_name: str = "{adapter}"
+    """How a call for a LoRA adapter names it; {model} is what the engine calls the model."""
     elastic: bool = False
     """Whether it answers /scale_elastic_ep: more or fewer data parallel ranks while it serves."""
 
