@@ -2,11 +2,11 @@
 
     python -m tests.bench.encoder [--rounds N] [--seconds S] [--json FILE]
 
-Clients that each send one text at a time to a runtime's Unix socket: the default model as it is, in 8-bit integers, and
-as a 16-bit GGUF file in llama.cpp; then the same number of texts, as tokens, in batches as large as those calls shared,
-straight into a session in this process. What the runtime adds to that is HTTP, JSON, tokens and pooling, and what the
-clients take of the same cores. Sides take turns, in an order that shifts each round. At the end one call ranks a
-hundred documents.
+Clients that each send one text at a time to a runtime's Unix socket: the default model as it is, in 8-bit integers, as
+OpenVINO's IR with weights in 16 bits, and as a 16-bit GGUF file in llama.cpp; then the same number of texts, as tokens,
+in batches as large as those calls shared, straight into a session in this process. What the runtime adds to that is
+HTTP, JSON, tokens and pooling, and what the clients take of the same cores. Sides take turns, in an order that shifts
+each round. At the end one call ranks a hundred documents.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from moorage.config.model import EngineOptions
 from moorage.config.places import default_cache_dir
 from moorage.engines.llamacpp import LlamaCpp
 from moorage.engines.onnx import Onnx
+from moorage.engines.openvino import OpenVino
 from moorage.models.store import ModelStore
 from moorage.runtimes.encoding.graphs.model import Model
 from moorage.runtimes.encoding.graphs.session import Stop
@@ -34,6 +35,7 @@ from moorage.runtimes.onnx.files import opened
 from moorage.serve.bench_report import percentile
 from moorage.wire import runtime
 from moorage.wire.runtime import EncoderSettings
+from tests import openvino_ir
 from tests.bench import machine
 from tests.bench.report import print_table
 from tests.bench.served import Served
@@ -46,7 +48,7 @@ TEXTS = {
 }
 DOCUMENTS = 100
 BARE = "bare ONNX Runtime"
-PACKAGES = ("moorage", "onnxruntime", "xllamacpp", "tokenizers", "numpy", "uvicorn", "uvloop", "msgspec")
+PACKAGES = ("moorage", "onnxruntime", "openvino", "xllamacpp", "tokenizers", "numpy", "uvicorn", "uvloop", "msgspec")
 
 
 @dataclass
@@ -165,12 +167,14 @@ async def measure(rounds: int, seconds: float) -> tuple[list[Row], dict[str, flo
     with tempfile.TemporaryDirectory(prefix="mb-") as name:
         folder = Path(name)
         weights = write(model, folder / "model.gguf")
+        graph = openvino_ir.write(model, folder / "ir", half=True)
         async with AsyncExitStack() as stack:
             sides = [
                 await stack.enter_async_context(served)
                 for served in (
                     Served("onnx", Onnx(), DEFAULT_EMBEDDING, model, folder),
                     Served("onnx int8", Onnx(), int8, model, folder),
+                    Served("openvino", OpenVino(), DEFAULT_EMBEDDING, graph, folder),
                     Served("llama.cpp", LlamaCpp(), DEFAULT_EMBEDDING, weights, folder),
                 )
             ]
