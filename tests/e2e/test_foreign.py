@@ -30,10 +30,9 @@ def test_a_models_json_is_served_and_watched(short_tmp: Path, chat_weights: Path
         product.write_config(unified(chat=chat, embedding={"name": "vectors", "type": "embeddings"}))
         wait_until(lambda: "the new configuration is not used" in product.output, 5, "the bad file is refused")
         assert "models.embedding.type: 'embeddings' will not do" in product.output
-        vectors = {"name": "vectors", "path": str(chat_weights), "type": "embedding", "max_model_len": 512}
-        product.write_config(unified(chat=chat, embedding=vectors))
-        body = {"model": "vectors", "input": "a boat"}
-        wait_until(lambda: product.post("/v1/embeddings", body)[0] == 200, 30, "the added model serves")
+        second = {"name": "second", "path": str(chat_weights), "type": "chat", "max_model_len": 512}
+        product.write_config(unified(chat=chat, other=second))
+        wait_until(lambda: product.chat("second", temperature=0)[0] == 200, 60, "the added model serves")
         assert product.chat("small", temperature=0)[0] == 200
 
 
