@@ -15,7 +15,8 @@ from moorage.errors import MoorageError
 from moorage.http.client import Client
 from moorage.models.files.model import facts
 from moorage.telemetry.exposition import read
-from moorage.wire.control import Machine
+from moorage.wire.control import Installation, Machine
+from moorage.worker.launching import free_port
 
 TOKEN = "bench"
 START_S = 60.0
@@ -24,8 +25,19 @@ START_S = 60.0
 class Served:
     """`async with`: until it answers a real call."""
 
-    def __init__(self, name: str, engine: Engine, spec: ModelSpec, model: Path, folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        spec: ModelSpec,
+        model: Path,
+        folder: Path,
+        *,
+        installations: tuple[Installation, ...] = (),
+        start_s: float = START_S,
+    ) -> None:
         self.name = name
+        self._start_s = start_s
         place = folder / name.replace(" ", "-")
         place.mkdir()
         cores = len(os.sched_getaffinity(0))
@@ -33,13 +45,15 @@ class Served:
             replica=name,
             model=spec,
             facts=facts(model),
-            machine=Machine(hostname="bench", cores=cores, memory_bytes=8 << 30),
+            machine=Machine(hostname="bench", cores=cores, memory_bytes=8 << 30, installations=installations),
             socket=f"{place}/engine.sock",
+            port=free_port(),
             token=TOKEN,
             spool_dir=str(place),
         )
         self.launch = engine.launch(order)
         for path, content in self.launch.files.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(content)
         self.client = Client()
         self._engine = engine
@@ -51,19 +65,23 @@ class Served:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
     async def __aenter__(self) -> "Served":
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.launch.argv, env={**os.environ, **self.launch.env}, stdout=log, stderr=log
             )
-        probe, deadline = self._engine.probe(self.launch), time.monotonic() + START_S
+        probe, deadline = self._engine.probe(self.launch), time.monotonic() + self._start_s
         while True:
             with contextlib.suppress(MoorageError):
                 headers = {"Content-Type": probe.content_type}
                 if (await self.ask(probe.method, probe.path, probe.body, headers))[0] == 200:
                     return self
             if time.monotonic() > deadline:
-                raise SystemExit(f"{self.name} did not become ready: {self._log.read_text(errors='replace')[-2000:]}")
+                raise SystemExit(f"{self.name} did not become ready: {self.log[-2000:]}")
             await asyncio.sleep(0.05)
 
     async def __aexit__(self, *_: object) -> None:
@@ -77,7 +95,7 @@ class Served:
     ) -> tuple[int, bytes]:
         address = self.launch.address
         async with self.client.call(
-            address, method, path, body=body, token=TOKEN, headers=headers, timeout_s=START_S
+            address, method, path, body=body, token=TOKEN, headers=headers, timeout_s=self._start_s
         ) as reply:
             return reply.status, await reply.read()
 

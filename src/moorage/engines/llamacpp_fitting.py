@@ -48,7 +48,9 @@ class Fit:
     batch_tokens: int
     kv_cache_dtype: KvCacheDtype
     prompt_cache_mib: int
+    use: Use
     memory: MemoryEstimate
+    """On the processor."""
     why: tuple[str, ...]
 
 
@@ -78,6 +80,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine, task: Task) -> Fit
         batch_tokens=step,
         kv_cache_dtype=dtype,
         prompt_cache_mib=cache_mib,
+        use=replace(use, cache_bytes=cache_mib * MIB),
         memory=replace(wanted, cache_bytes=cache_mib * MIB),
         why=(
             *why,
@@ -160,6 +163,15 @@ def _room(
     else:
         reason = f"what a quarter of the free memory holds; the model was trained for {trained}"
     return slots, context, (f"{context} tokens a call: {reason}", slots_why)
+
+
+def memory_on(devices: int, chosen: Fit, facts: ModelFacts) -> MemoryEstimate:
+    """Where so many accelerators hold layers in turn; the prompts that are kept stay in the processor's memory."""
+    if not devices:
+        return chosen.memory
+    split = replace(chosen.use, on_device=True, pipeline_parallel=devices, cache_bytes=0)
+    found = need("llama.cpp", facts, split)
+    return replace(found, host_bytes=found.host_bytes + chosen.use.cache_bytes)
 
 
 def _tokens(room_bytes: float, facts: ModelFacts, use: Use) -> int:

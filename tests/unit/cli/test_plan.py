@@ -47,7 +47,13 @@ def test_one_that_fits(tmp_path: Path) -> None:
 
 def test_the_configuration_and_its_names(tmp_path: Path, chat_weights: Path) -> None:
     models = [
-        {"name": "a", "source": str(chat_weights), "aliases": ["x"], "options": {"max_sequences": 2}},
+        {
+            "name": "a",
+            "source": str(chat_weights),
+            "engine": "llama.cpp",
+            "aliases": ["x"],
+            "options": {"max_sequences": 2},
+        },
         {"name": "b", "source": "org/far"},
         {"name": "c", "url": "http://127.0.0.1:9/v1"},
     ]

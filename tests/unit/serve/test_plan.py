@@ -37,8 +37,8 @@ def folder(path: Path, parameters: float = 8.03e9, **settings: Any) -> Path:
     return path
 
 
-def spec(source: object, name: str = "m", **options: Any) -> ModelSpec:
-    return ModelSpec.model_validate({"name": name, "source": str(source), "options": options})
+def spec(source: object, name: str = "m", engine: str = "auto", **options: Any) -> ModelSpec:
+    return ModelSpec.model_validate({"name": name, "source": str(source), "engine": engine, "options": options})
 
 
 def planned(*specs: ModelSpec, memory_gib: float = 64, gpus: str = "") -> Plan:
@@ -130,7 +130,7 @@ def test_beside_each_other_on_a_card(tmp_path: Path) -> None:
 
 
 def test_beside_each_other_in_memory(chat_weights: Path) -> None:
-    specs = [spec(chat_weights, name) for name in "abc"]
+    specs = [spec(chat_weights, name, "llama.cpp") for name in "abc"]
     made = planned(*specs, memory_gib=1.0)
     assert made.models[0].fits
     assert not made.fits

@@ -1,6 +1,6 @@
 """Models that share the machine's own memory: whether they fit together, and with which calls and contexts they do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from moorage.core.memory import MEMORY_SHARE
 from moorage.core.text import human
@@ -60,13 +60,15 @@ def lowered(sized: Sequence[Sized], machine: Machine, most_bytes: float) -> dict
             if not able:
                 break
             dearest = max(able, key=_movable_bytes)
-            name, less = dearest.spec.name, _less(dearest, option)
-            tried = size(changed(dearest.spec, less), dearest.facts, machine) if less is not None else None
-            if tried is None or tried.problem or tried.processor_bytes >= dearest.processor_bytes:
+            name = dearest.spec.name
+            for less in _less(dearest, option):
+                tried = size(changed(dearest.spec, less), dearest.facts, machine)
+                if not tried.problem and tried.processor_bytes < dearest.processor_bytes:
+                    now[name] = tried
+                    made.setdefault(name, {}).update(less.options)
+                    break
+            else:
                 closed.add((name, option))
-                continue
-            now[name] = tried
-            made.setdefault(name, {}).update(less.options if less else {})
     if sum(each.processor_bytes for each in now.values()) > most_bytes:
         return None
     return {name: Change(model=name, options=options) for name, options in made.items()}
@@ -76,18 +78,14 @@ def _movable_bytes(each: Sized) -> int:
     return (each.memory.kv_bytes + each.memory.compute_bytes) * each.spec.replicas if each.memory else 0
 
 
-def _less(each: Sized, option: str) -> Change | None:
-    """Half of the calls, or half of the context, the other as it is: it would else take what is left."""
+def _less(each: Sized, option: str) -> Iterator[Change]:
+    """Half of the calls, or half of the context, and again; the other as it is, which would else take what is left."""
     if each.launch is None:
-        return None
-    calls, context = each.launch.capacity, each.launch.max_model_len
-    now = {"max_sequences": calls, "max_model_len": context}
-    if option == "max_sequences":
-        less = calls // 2
-    else:
-        less = max(SHORTEST, context // 2 // 256 * 256) if context and context > SHORTEST else None
-    if not less:
-        return None
-    set_by_user = each.spec.options.model_fields_set
-    kept = {name: value for name, value in now.items() if value is not None and name not in set_by_user}
-    return Change(model=each.spec.name, options={**kept, option: less})
+        return
+    now = {"max_sequences": each.launch.capacity, "max_model_len": each.launch.max_model_len}
+    given = each.spec.options.model_fields_set
+    kept = {name: value for name, value in now.items() if value is not None and name not in given}
+    value, least = now[option] or 0, 1 if option == "max_sequences" else SHORTEST
+    while value > least:
+        value = max(least, value // 2 if option == "max_sequences" else value // 2 // 256 * 256)
+        yield Change(model=each.spec.name, options={**kept, option: value})
