@@ -39,6 +39,14 @@ class Arguments:
             return flags[0]
         return next((flag for flag in flags if flag in known), None)
 
+    def knows(self, flag: str) -> bool:
+        """Whether the installed engine is known to have it."""
+        return self._installation.flags is not None and flag in self._installation.flags
+
+    def word(self, word: str) -> None:
+        """A word that is no flag, such as the name of a subcommand."""
+        self._words.append(word)
+
     def extra(self) -> None:
         """What options.extra_args says: `{"max-num-seqs": 4, "enforce-eager": true, "lora-modules": ["a=b"]}`."""
         for name, value in self._spec.options.extra_args.items():

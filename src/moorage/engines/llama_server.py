@@ -11,7 +11,7 @@ from moorage.engines.arguments import Arguments
 from moorage.engines.choose import installed
 from moorage.engines.footprints import least_bytes
 from moorage.engines.llama_server_signatures import SIGNATURES
-from moorage.engines.llamacpp_fitting import Fit, fit
+from moorage.engines.llamacpp_fitting import Fit, fit, memory_on
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
 from moorage.errors import EngineError
@@ -36,13 +36,15 @@ HTTP_THREADS = 16
 ALL_LAYERS = 999
 GONE: Mapping[str, str] = {
     "--gpu-memory-utilization": "it counts layers, not shares: n-gpu-layers in options.extra_args",
-    "--max-model-len": "say options.max_model_len",
-    "--log-disable-file": "its log is kept by moorage: moorage logs",
+    "--max-model-len": "it is vLLM's word: set options.max_model_len",
     "--mmap": "it is load-mode now: mmap, none, mlock or dio",
     "--no-mmap": "it is load-mode now: none",
     "--mlock": "it is load-mode now: mlock",
-    "--simple-io": "it belongs to llama-cli",
-    "--embd-output-format": "it belongs to llama-embedding",
+    "--grp-attn-n": "set options.rope_scaling",
+    "--grp-attn-w": "set options.rope_scaling",
+    "--draft-max": "it is spec-draft-n-max now",
+    "--draft-min": "it is spec-draft-n-min now",
+    "--log-disable": "its log is where moorage logs looks",
 }
 OURS: Mapping[str, str] = {
     "--host": "engines listen where moorage tells them, and nowhere else",
@@ -87,6 +89,7 @@ class LlamaServer:
         task = program.task_of(spec, facts, self.name, TASKS)
         found = program.installation(order, self.name)
         share = spec.options.memory_fraction
+        program.refuse(spec, OURS, {})
         chosen = fit(
             _without_stretch(spec),
             _stretched(facts, spec),
@@ -100,7 +103,6 @@ class LlamaServer:
         _add_devices(arguments, order)
         _add_rope(arguments, spec, facts)
         arguments.add("--flash-attn", spec.options.attention_backend, of="attention_backend")
-        _refuse_ours(spec)
         arguments.extra()
         tools = facts.chat_template is not None and TOOLS in facts.chat_template
         return Launch(
@@ -120,6 +122,7 @@ class LlamaServer:
                 tokens="llama.cpp",
                 forces_tools=tools or task != "generate",
             ),
+            memory=memory_on(len(order.devices), chosen, facts),
             why=(
                 *chosen.why,
                 *(() if tools or task != "generate" else ("its chat template knows no tools: calls cannot be forced",)),
@@ -221,10 +224,3 @@ def _stretched(facts: ModelFacts, spec: ModelSpec) -> ModelFacts:
 def _without_stretch(spec: ModelSpec) -> ModelSpec:
     """For the fitting of the embedded engine, which has no such option."""
     return spec.model_copy(update={"options": spec.options.model_copy(update={"rope_scaling": None})})
-
-
-def _refuse_ours(spec: ModelSpec) -> None:
-    for name in spec.options.extra_args:
-        flag = name if name.startswith("-") else f"--{name}"
-        if flag in OURS:
-            raise EngineError(f"model {spec.name!r}: options.extra_args.{name} is not for you to set: {OURS[flag]}")

@@ -60,3 +60,21 @@ def total(metrics: Mapping[str, float], *names: str) -> float | None:
 
 def share(used: float | None, of: float | None) -> float | None:
     return used / of if used is not None and of else None
+
+
+def refuse(spec: ModelSpec, ours: Mapping[str, str], neutral: Mapping[str, str]) -> None:
+    """Refuse what options.extra_args says that is not for a user to say, or that an option says already.
+
+    `ours`: flag → why not; `neutral`: flag → the option that stands for it. Raises EngineError.
+    """
+    for name in spec.options.extra_args:
+        flag = name if name.startswith("-") else f"--{name}"
+        said = f"model {spec.name!r}: options.extra_args.{name}"
+        if flag in ours:
+            raise EngineError(f"{said} is not for you to set: {ours[flag]}")
+        if flag in neutral:
+            raise EngineError(f"{said} has a name that all engines share: set options.{neutral[flag]}")
+
+
+def without_cards(engine: str) -> Support:
+    return Support(ok=False, why=f"{engine} computes on NVIDIA's accelerators alone, and this machine has none")

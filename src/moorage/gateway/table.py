@@ -113,7 +113,8 @@ def _targets(snapshot: Snapshot) -> dict[str, tuple[TargetRow, ...]]:
 
 def _serving(target: TargetRow, adapter: str) -> TargetRow:
     """A replica as one of its adapters has it: the same seats, another name."""
-    served = msgspec.structs.replace(target, model=adapter, served_name=adapter)
+    name = target.manners.adapter_name.format(model=target.served_name, adapter=adapter)
+    served = msgspec.structs.replace(target, model=adapter, served_name=name)
     if target.state != "ready" or adapter in target.adapters:
         return served
     return msgspec.structs.replace(served, state="starting", reason=f"its engine does not serve {adapter!r} yet")
