@@ -12,6 +12,9 @@ ENGINES: dict[str, str] = {
     "onnx": "moorage.engines.onnx:Onnx",
     "faster-whisper": "moorage.engines.whisper:FasterWhisper",
     "llama-server": "moorage.engines.llama_server:LlamaServer",
+    "sglang": "moorage.engines.sglang:SgLang",
+    "tensorrt-llm": "moorage.engines.tensorrt_llm:TensorRtLlm",
+    "mistralrs": "moorage.engines.mistralrs:MistralRs",
     "vllm": "moorage.engines.vllm:Vllm",
 }
 """Name → `module:class` of the adapter, in the order `auto` asks them."""
