@@ -1,6 +1,7 @@
-"""Which engine runs a model: the one named, or with `auto` the best of those that can."""
+"""Which engine runs a model: the one named, or with `auto` the best of those that can do all that is asked."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.ports import Engine, Support
+from moorage.core.ports import Engine, LaunchOrder, Support
 from moorage.engines.libraries import LIBRARIES
 from moorage.engines.registry import load, registered
 from moorage.errors import EngineError
@@ -26,16 +27,17 @@ class Choice(NamedTuple):
 def choose(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Choice:
     """Raises EngineError with each engine's own reason where none can."""
     offer = offered(machine, spec)
+    wanted = facts if spec.task == "auto" else dataclasses.replace(facts, task=spec.task)
     if spec.engine != "auto":
         name, version = pinned(spec.engine)
         engine = load(name)
         if version is not None:
             _check_pin(spec, name, version, machine)
-        support = engine.supports(facts, offer)
+        support = engine.supports(wanted, offer)
         if not support.ok:
             raise EngineError(f"{spec.engine} cannot run model {spec.name!r}: {support.why}")
         return Choice(engine, (f"{spec.engine}: named by the configuration",), support.accelerator)
-    return best_of(registered(), spec.name, facts, offer)
+    return best_of(registered(), spec.name, wanted, offer, trial(spec, facts, offer))
 
 
 def pinned(engine: str) -> tuple[str, str | None]:
@@ -57,16 +59,51 @@ def installed(machine: Machine, engine: str) -> Installation | None:
     return next((found for found in machine.installations if found.engine == engine), None)
 
 
-def best_of(engines: Iterable[Engine], model: str, facts: ModelFacts, machine: Machine) -> Choice:
-    """The engine of the highest rank. Raises EngineError."""
+Trial = Callable[[Engine], str]
+"""What keeps an engine that reads the model from doing all that is asked of it; empty where nothing does."""
+
+
+def trial(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Trial:
+    """Plans a start that never happens: an option that one engine lacks leads to the next, not to a failed start."""
+    count = spec.options.tensor_parallel * spec.options.pipeline_parallel * spec.options.data_parallel
+
+    def of(engine: Engine) -> str:
+        order = LaunchOrder(
+            replica="trial",
+            model=spec,
+            facts=facts,
+            machine=machine,
+            socket="/trial/engine.sock",
+            port=1,
+            token="",
+            adapters=spec.options.lora,
+            devices=machine.devices[:count],
+        )
+        try:
+            engine.launch(order)
+        except EngineError as error:
+            return error.message
+        return ""
+
+    return of
+
+
+def best_of(
+    engines: Iterable[Engine], model: str, facts: ModelFacts, machine: Machine, refuses: Trial = lambda _: ""
+) -> Choice:
+    """The engine of the highest rank that refuses nothing. Raises EngineError."""
     asked = [(engine, engine.supports(facts, machine)) for engine in engines]
-    able = [(engine, support) for engine, support in asked if support.ok]
+    able = sorted(((engine, support) for engine, support in asked if support.ok), key=_rank, reverse=True)
     if not able:
         reasons = "; ".join(f"{engine.name}: {support.why}" for engine, support in asked)
         raise EngineError(f"no engine can run model {model!r} here: {reasons}")
-    best, best_support = max(able, key=_rank)
-    others = [_line(engine, support) for engine, support in asked if engine is not best]
-    return Choice(best, (f"{best.name}: {best_support.why}", *others), best_support.accelerator)
+    refusals: dict[str, str] = {}
+    best, support = able[0]
+    if len(able) > 1:  # of one alone, its own refusal at the start says best what is wrong
+        willing = ((engine, found) for engine, found in able if not refusals.setdefault(engine.name, refuses(engine)))
+        best, support = next(willing, able[0])
+    others = [_line(engine, found, refusals) for engine, found in asked if engine is not best]
+    return Choice(best, (f"{best.name}: {support.why}", *others), support.accelerator)
 
 
 def _check_pin(spec: ModelSpec, name: str, version: str, machine: Machine) -> None:
@@ -92,5 +129,7 @@ def _rank(entry: tuple[Engine, Support]) -> int:
     return entry[1].rank
 
 
-def _line(engine: Engine, support: Support) -> str:
+def _line(engine: Engine, support: Support, refusals: Mapping[str, str]) -> str:
+    if refusal := refusals.get(engine.name):
+        return f"not {engine.name}: {refusal}"
     return f"not {engine.name}: {'ranked lower; ' if support.ok else ''}{support.why}"

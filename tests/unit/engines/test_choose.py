@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from moorage.config.model import ModelSpec
+from moorage.config.model import EngineOptions, ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.ports import Support
-from moorage.engines.choose import best_of, choose
+from moorage.core.ports import Launch, LaunchOrder, Support
+from moorage.engines.choose import best_of, choose, trial
 from moorage.engines.llamacpp import LlamaCpp
 from moorage.errors import EngineError
 from moorage.wire.control import Installation, Machine
@@ -39,6 +39,30 @@ def test_the_highest_rank_wins_and_the_others_are_told() -> None:
     engine, why, _ = best_of([LlamaCpp(), Better()], "m", replace(FACTS, architecture="gemma"), MACHINE)
     assert engine.name == "llama.cpp"
     assert why[1] == "not better: made for llamas"
+
+
+class Picky(Better):
+    name = "picky"
+
+    def launch(self, order: LaunchOrder) -> Launch:
+        if order.model.options.extra_args:
+            raise EngineError("it has no such field")
+        return super().launch(order)
+
+
+def test_an_option_that_one_lacks_leads_to_the_next() -> None:
+    wish = ModelSpec(name="m", source="x", options=EngineOptions(extra_args={"use_mlock": True}))
+    for options, expected in ((spec(), "picky"), (wish, "llama.cpp")):
+        asked = trial(options, FACTS, MACHINE)
+        assert best_of([LlamaCpp(), Picky()], "m", FACTS, MACHINE, asked).engine.name == expected
+    assert best_of([LlamaCpp(), Picky()], "m", FACTS, MACHINE, asked).why[1] == "not picky: it has no such field"
+    assert best_of([Picky()], "m", FACTS, MACHINE, asked).engine.name == "picky"
+
+
+def test_the_task_that_is_asked_counts() -> None:
+    """OpenVINO reads this file to chat, and makes no embeddings of it."""
+    file = replace(FACTS, quantization="Q4_1", number_formats=("Q4_1",), tokenizer="gpt2 smollm", chat_template="x")
+    assert choose(ModelSpec(name="m", source="x", task="embed"), file, MACHINE).engine.name == "llama.cpp"
 
 
 def test_a_named_engine_is_taken() -> None:
