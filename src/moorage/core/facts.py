@@ -30,6 +30,10 @@ class ModelFacts:
     parameters: int | None = None
     quantization: str | None = None
     """The main tensor type, in the format's own words: `Q4_1`, `BF16`, `INT8`, `awq 4-bit`."""
+    number_formats: tuple[str, ...] = ()
+    """Of GGUF: every tensor type there is, in the format's own words."""
+    tokenizer: str | None = None
+    """Of GGUF: what kind it is, and how it cuts texts before that: `gpt2 qwen2`, `llama`."""
     context_length: int | None = None
     """Tokens the model was trained for; of a speech model, of its text."""
     layers: int | None = None
@@ -52,6 +56,10 @@ class ModelFacts:
     """Numbers a layer keeps of a token where keys and values are kept compressed together (MLA)."""
     rope_theta: float | None = None
     """Base of the angles of rotary positions."""
+    rope_scaled: bool = False
+    """Of GGUF: whether rotary positions are stretched or bent."""
+    experts: int | None = None
+    """Of GGUF: where a layer has several, of which a token uses some."""
     vocabulary: int | None = None
     pooling: Pooling | None = None
     """As the files say it."""

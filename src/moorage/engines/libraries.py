@@ -19,6 +19,9 @@ class Library:
 
 LIBRARIES: Mapping[str, Library] = {
     "llama.cpp": Library("xllamacpp", ("xllamacpp",), purpose="GGUF models on the processor"),
+    "openvino": Library(
+        "openvino-genai", ("openvino_genai",), "openvino", "GGUF and OpenVINO IR on the processor, many calls at once"
+    ),
     "onnx": Library("onnxruntime", ("onnxruntime", "tokenizers", "numpy"), purpose="encoders on the processor"),
     "faster-whisper": Library("faster-whisper", ("faster_whisper",), "speech", "speech to text"),
 }

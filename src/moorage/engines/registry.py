@@ -9,6 +9,7 @@ from moorage.errors import EngineError
 
 ENGINES: dict[str, str] = {
     "llama.cpp": "moorage.engines.llamacpp:LlamaCpp",
+    "openvino": "moorage.engines.openvino:OpenVino",
     "onnx": "moorage.engines.onnx:Onnx",
     "faster-whisper": "moorage.engines.whisper:FasterWhisper",
     "llama-server": "moorage.engines.llama_server:LlamaServer",
@@ -16,6 +17,7 @@ ENGINES: dict[str, str] = {
     "tensorrt-llm": "moorage.engines.tensorrt_llm:TensorRtLlm",
     "mistralrs": "moorage.engines.mistralrs:MistralRs",
     "vllm": "moorage.engines.vllm:Vllm",
+    "transformers": "moorage.engines.transformers_serve:TransformersServe",
 }
 """Name → `module:class` of the adapter, in the order `auto` asks them."""
 

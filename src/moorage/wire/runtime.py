@@ -56,7 +56,7 @@ class OpenVinoSettings(RuntimeSettings, frozen=True, kw_only=True, forbid_unknow
     """Of the KV cache, which all sequences share: at least `context`."""
     batch_tokens: int
     """Tokens per engine step, of prompts and replies together; cancellation is seen between steps."""
-    kv_cache_dtype: Literal["u8", "f16", "bf16", "f32"] = "u8"
+    kv_cache_dtype: Literal["u8", "u4", "f16", "bf16", "f32"] = "u8"
     precision: Literal["f32", "f16", "bf16"] = "f32"
     """Number format of the computation."""
     prefix_caching: bool = True

@@ -23,6 +23,8 @@ _MAX_KEPT = 4096
 """Longest array of numbers that is kept; of longer ones only the length is."""
 _MAX_KEPT_STRINGS = 256
 _MAX_DIMENSIONS = 4
+_ROPE = "rope_f"
+"""How the names of tensors begin that bend positions: `rope_freqs.weight`, `rope_factors_long.weight`."""
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -49,6 +51,8 @@ class Header:
     parameters: int
     elements_by_type: Mapping[int, int]
     """Number of a tensor type → weights stored in it."""
+    bent: bool
+    """Whether a tensor bends the angles of rotary positions."""
     needed_bytes: int
     """Where the last tensor ends: the least size of a whole file."""
 
@@ -74,7 +78,8 @@ def read_header(file: IO[bytes], size_bytes: int) -> Header:
     for _ in range(tensors):
         table.read(cursor)
     data = -(-cursor.at // alignment) * alignment
-    return Header(version, values, tensors, table.elements, table.by_type, data + table.end if tensors else cursor.at)
+    end = data + table.end if tensors else cursor.at
+    return Header(version, values, tensors, table.elements, table.by_type, table.bent, end)
 
 
 class Broken(Exception):
@@ -86,9 +91,10 @@ class _Tensors:
     elements: int = 0
     end: int = 0
     by_type: Counter[int] = field(default_factory=Counter[int])
+    bent: bool = False
 
     def read(self, cursor: "_Cursor") -> None:
-        cursor.skip_text()
+        self.bent = cursor.text().startswith(_ROPE) or self.bent
         (dimensions,) = cursor.unpack(_U32)
         if dimensions > _MAX_DIMENSIONS:
             raise Broken(f"is broken: a tensor has {dimensions} dimensions")
@@ -123,10 +129,6 @@ class _Cursor:
         self._need(start + length)
         self.at = start + length
         return self._data[start : self.at].decode("utf-8", errors="replace")
-
-    def skip_text(self) -> None:
-        (length,) = self.unpack(_U64)
-        self.at += length
 
     def value(self, kind: int) -> Value:
         if kind == _STRING:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from moorage.core.facts import ModelFacts, Pooling
@@ -128,6 +128,8 @@ def _facts(parts: list[tuple[Path, Header, int]], architecture: str) -> ModelFac
         size_bytes=sum(size_bytes for _, _, size_bytes in parts),
         parameters=sum(each.parameters for _, each, _ in parts),
         quantization=_quantization([each for _, each, _ in parts]),
+        number_formats=_number_formats([each for _, each, _ in parts]),
+        tokenizer=_tokenizer(values),
         context_length=number("context_length"),
         layers=number("block_count"),
         embedding_length=embedding,
@@ -142,6 +144,8 @@ def _facts(parts: list[tuple[Path, Header, int]], architecture: str) -> ModelFac
         window=kept.window,
         window_layers=kept.window_layers,
         latent_length=kept.latent_length,
+        rope_scaled=header.bent or _rope(values.get(f"{architecture}.rope.scaling.type")),
+        experts=number("expert_count") or None,
         vocabulary=_length(values.get("tokenizer.ggml.tokens")) or number("vocab_size"),
         pooling=_POOLINGS.get(number("pooling_type") or 0),
         chat_template=_text(values.get("tokenizer.chat_template")),
@@ -179,6 +183,20 @@ def _quantization(headers: list[Header]) -> str | None:
     for header in headers:
         known.update({kind: count for kind, count in header.elements_by_type.items() if kind in TENSOR_TYPES})
     return TENSOR_TYPES[max(known, key=lambda kind: known[kind])][0] if known else None
+
+
+def _number_formats(headers: list[Header]) -> tuple[str, ...]:
+    kinds = sorted({kind for header in headers for kind in header.elements_by_type})
+    return tuple(TENSOR_TYPES[kind][0] if kind in TENSOR_TYPES else str(kind) for kind in kinds)
+
+
+def _tokenizer(values: Mapping[str, Value]) -> str | None:
+    words = [_text(values.get(f"tokenizer.ggml.{name}")) for name in ("model", "pre")]
+    return " ".join(word for word in words if word) or None
+
+
+def _rope(scaling: Value | None) -> bool:
+    return _text(scaling) not in (None, "none")
 
 
 def _text(value: Value | None) -> str | None:

@@ -7,13 +7,18 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from moorage.errors import BadRequest, EngineError, InternalError
+from moorage.errors import BadRequest, EngineError, InternalError, ModelError
+from moorage.models.files.model import facts
+from moorage.models.files.openvino import HELPERS
+from moorage.models.files.openvino import read as read_graph
 from moorage.runtimes.host.quiet import silence_openvino
-from moorage.runtimes.openvino.vocabulary import Vocabulary
+from moorage.runtimes.openvino.cutting import in_parts
+from moorage.runtimes.openvino.vocabulary import Vocabulary, plain
 from moorage.wire.runtime import OpenVinoSettings
 
 silence_openvino()
@@ -75,10 +80,13 @@ class Library:
         self.sampler: Sampler | None = None
         """What the model's own files say; None where they are silent."""
         self.supports_tools = False
+        self._begin: list[int] = []
+        """What the tokenizer puts before a text."""
 
     def load(self) -> None:
         """Read the model and run it once. Raises EngineError."""
         settings = self._settings
+        check(Path(settings.model_path))
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.num_kv_blocks = -(-settings.cache_tokens // BLOCK_TOKENS) + settings.sequences
         scheduler.max_num_batched_tokens = settings.batch_tokens
@@ -143,8 +151,14 @@ class Library:
         tokenizer = self._loaded().get_tokenizer()
         begins = tokenizer.get_bos_token()
         add = special and not (begins and text.startswith(begins))
+
+        def encode(part: str) -> list[int]:
+            ids: list[int] = tokenizer.encode(part, add_special_tokens=False).input_ids.data[0].tolist()
+            return ids
+
         try:
-            return [int(token) for token in tokenizer.encode(text, add_special_tokens=add).input_ids.data[0]]
+            tokens = in_parts(text, encode)
+            return [*self._begin, *tokens] if add else tokens
         except RuntimeError as error:
             raise BadRequest(f"the text cannot be turned into tokens: {said(error)}") from error
 
@@ -172,8 +186,12 @@ class Library:
     def _read_tokenizer(self) -> None:
         pipeline = self._loaded()
         tokenizer = pipeline.get_tokenizer()
-        pieces = {token: piece for piece, token in tokenizer.get_vocab().items()}
+        pieces = plain(tokenizer.get_vocab())
         size = max(pieces, default=0) + 1
+        bare, whole_text = (
+            tokenizer.encode("a", add_special_tokens=special).input_ids.data[0].tolist() for special in (False, True)
+        )
+        self._begin = whole_text[: len(whole_text) - len(bare)]
         every = [[token] for token in range(size)]
         whole = tokenizer.decode(every, skip_special_tokens=False)
         shown = tokenizer.decode(every, skip_special_tokens=True)
@@ -216,6 +234,18 @@ def properties(settings: OpenVinoSettings) -> Json:
         "sampler_num_threads": settings.threads,
         **settings.extra_args,
     }
+
+
+def check(path: Path) -> None:
+    """Whether the files are whole: the library would die of some that are not. Raises EngineError."""
+    try:
+        found = facts(path)
+        if found.format == "openvino":
+            graph = Path(found.weights[0])
+            for name in sorted(HELPERS):
+                read_graph(graph.with_name(f"{name}.xml"))
+    except ModelError as error:
+        raise EngineError(error.message) from error
 
 
 def said(error: Exception) -> str:

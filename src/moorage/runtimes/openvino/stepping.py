@@ -13,13 +13,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from moorage.errors import EngineError, InternalError, MoorageError
-from moorage.runtimes.openvino.library import Handle, Library, Output
+from moorage.runtimes.openvino.library import Handle, Library, Output, said
 
 TURNS = 8
 """Of the event loop between two steps: as many as a call needs from its bytes to the engine. They cost microseconds."""
 HUNG_S = 120.0
 """A step that takes so long ends the process: it would never come back, and nothing here could say so."""
 WATCH_AGAIN_S = 10.0
+STDERR = 2
 
 
 class Run:
@@ -109,12 +110,14 @@ class Stepper:
                 self._watch()
                 self.steps += self._library.step()
                 self._deliver()
-        except RuntimeError as error:
+        except Exception as error:
+            # Whatever it was: without steps every call would wait for ever.
             traceback.print_exc(file=sys.stderr)
             for run in self._runs:
                 run.fail(_failed())
             self._runs.clear()
-            self.failure.set_exception(EngineError(f"OpenVINO GenAI failed in a step: {error}"))
+            self.failure.set_exception(EngineError(f"OpenVINO GenAI failed in a step: {said(error)}"))
+            raise
 
     def _deliver(self) -> None:
         for run in list(self._runs):
@@ -132,7 +135,7 @@ class Stepper:
     def _watch(self) -> None:
         if (now := time.monotonic()) - self._watched_at > WATCH_AGAIN_S:
             self._watched_at = now
-            faulthandler.dump_traceback_later(HUNG_S, exit=True)
+            faulthandler.dump_traceback_later(HUNG_S, exit=True, file=STDERR)
 
     def _unwatch(self) -> None:
         self._watched_at = 0.0

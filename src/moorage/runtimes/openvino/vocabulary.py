@@ -1,5 +1,6 @@
 """Tokens as bytes: which text they make, which of them are none, which end a reply."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 ENDS = frozenset(
@@ -7,6 +8,23 @@ ENDS = frozenset(
     | {"<|call|>", "<end_of_turn>", "<EOT>", "</s>", "<｜end▁of▁sentence｜>"}
 )
 """Special tokens with which the families of models end a turn or a text; files name only one of theirs."""
+
+
+_SPACE = "▁".encode()
+_BYTE = re.compile(rb"<0x([0-9A-F]{2})>")
+
+
+def plain(vocabulary: Mapping[bytes, int]) -> dict[int, bytes]:
+    """Token ids with the bytes they stand for. SentencePiece's own way to write spaces and bytes is undone."""
+    sentencepiece = b"<0x00>" in vocabulary and b"<0xFF>" in vocabulary
+    if not sentencepiece:
+        return {token: piece for piece, token in vocabulary.items()}
+    return {token: _plain(piece) for piece, token in vocabulary.items()}
+
+
+def _plain(piece: bytes) -> bytes:
+    single = _BYTE.fullmatch(piece)
+    return bytes([int(single[1], 16)]) if single else piece.replace(_SPACE, b" ")
 
 
 class Vocabulary:

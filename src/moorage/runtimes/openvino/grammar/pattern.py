@@ -23,6 +23,7 @@ SPACE: list[Range] = [(0x20, 0x20)]
 """Of the characters `\\s` stands for, the one that needs no escape in JSON."""
 KINDS = {"d": DIGITS, "w": WORD, "s": SPACE}
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
+ESCAPED = ('"', "\\", "\n", "\t", "\r")
 COUNT_MAX = 128
 LENGTH_MAX = 1024
 
@@ -69,7 +70,7 @@ class _Reader:
         if char == "(":
             return self._group()
         if char == "[":
-            return in_class(intersected(self._class(), PLAIN))
+            return self._class()
         if char == ".":
             return in_class(PLAIN)
         if char == "\\":
@@ -108,7 +109,8 @@ class _Reader:
             raise self._unfit(f"\\{char} is not known here")
         return char
 
-    def _class(self) -> list[Range]:
+    def _class(self) -> str:
+        """Of characters that JSON escapes, those that are named; of a negated class none."""
         negated = self._take("^")
         found: list[Range] = []
         first = True
@@ -126,7 +128,11 @@ class _Reader:
             else:
                 found.append((low, low))
         self._next()
-        return complement(found) if negated else found
+        if negated:
+            return in_class(intersected(complement(found), PLAIN))
+        escaped = [char for char in ESCAPED if any(low <= ord(char) <= high for low, high in found)]
+        plain = intersected(found, PLAIN)
+        return either([*([in_class(plain)] if plain or not escaped else []), *map(_literal, escaped)])
 
     def _member(self) -> int | list[Range]:
         char = self._next()
