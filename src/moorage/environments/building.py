@@ -15,7 +15,7 @@ from pathlib import Path
 from moorage.environments import patches
 from moorage.environments.asking import ask, distributions, normal, packages, quiet
 from moorage.environments.bounded import Outcome, run
-from moorage.environments.failures import Attempt, explain, lacks_local_build
+from moorage.environments.failures import Attempt, explain
 from moorage.environments.manifest import Applied, Manifest, preload
 from moorage.environments.pip import Pip, PipFailed
 from moorage.environments.progress import OnStage, Stage
@@ -81,6 +81,7 @@ class Builder:
             python=about,
             machine=machine,
             wheels=str(self._order.wheels or ""),
+            elsewhere=self._contents.elsewhere,
             place=str(self._home.parent),
         )
         await self._make()
@@ -140,28 +141,18 @@ class Builder:
 
     async def _install(self, pip: Pip, wanted: tuple[str, ...]) -> str:
         """Where the packages are from, for people."""
-        order, further = self._order, self._contents.further_index
+        order = self._order
         if order.wheels is not None:
-            await self._pip_install(pip, wanted, ("--no-index", "--find-links", str(order.wheels)), ())
+            await self._pip_install(pip, wanted, ("--no-index", "--find-links", str(order.wheels)))
             return str(order.wheels)
-        try:
-            await self._pip_install(pip, wanted, (), order.extra_index_urls)
-        except PipFailed as error:
-            # Who names an index wants no other to be asked.
-            asked = order.index_url or further in order.extra_index_urls or not further
-            if asked or not lacks_local_build(error.said):
-                raise
-            self._on_stage(Stage(f"asking {further} too"))
-            await self._pip_install(pip, wanted, (), (*order.extra_index_urls, further))
+        await self._pip_install(pip, wanted, ())
         named = [without_login(url) for url in (order.index_url, *order.extra_index_urls) if url]
         return ", ".join(named) or "the package index of this machine"
 
-    async def _pip_install(
-        self, pip: Pip, wanted: tuple[str, ...], arguments: tuple[str, ...], further: tuple[str, ...]
-    ) -> None:
+    async def _pip_install(self, pip: Pip, wanted: tuple[str, ...], arguments: tuple[str, ...]) -> None:
         # In a file, for others see a command line, and an index's address may hold a password.
         listed = self._scratch / "requirements.txt"
-        lines = [*(f"--extra-index-url {url}" for url in further), *wanted]
+        lines = [*(f"--extra-index-url {url}" for url in self._order.extra_index_urls), *wanted]
         if self._order.index_url:
             lines.insert(0, f"--index-url {self._order.index_url}")
         listed.touch(mode=0o600)

@@ -18,6 +18,8 @@ class Attempt:
     """`x86_64`."""
     wheels: str = ""
     """The folder that was all there was; empty for the machine's indexes."""
+    elsewhere: str = ""
+    """Where builds are that few indexes carry."""
     place: str = ""
     """Where the environment lies."""
 
@@ -33,11 +35,6 @@ def explain(said: str, attempt: Attempt) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return f"pip failed: {errors[0] if errors else lines[-1] if lines else 'it says nothing'}"
-
-
-def lacks_local_build(said: str) -> bool:
-    """Whether a build such as torch==2.13.0+cpu was not to be found, which few indexes carry."""
-    return bool(re.search(r"(?:satisfies the requirement|No matching distribution found for) \S+==\S+\+\w+", said))
 
 
 def _disk_full(found: re.Match[str], attempt: Attempt) -> str:
@@ -70,6 +67,8 @@ def _missing(found: re.Match[str], attempt: Attempt) -> str:
     if attempt.wheels:
         here = f"it has {', '.join(there[-LATEST_SHOWN:])}" if there else "it has none of that name"
         return f"the folder {attempt.wheels} has no wheel of {wanted}{by} for {fits}: {here}. {_fill(attempt)}"
+    if "+" in wanted and attempt.elsewhere:
+        return f"no index asked has {wanted}{by} for {fits}. {attempt.elsewhere}"
     if not there:
         return f"no index has {wanted}{by} for {fits}; --extra-index-url names a further one, --python another Python"
     latest = ", ".join(reversed(there[-LATEST_SHOWN:]))

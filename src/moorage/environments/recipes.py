@@ -10,8 +10,10 @@ from typing import Literal, get_args
 Variant = Literal["cpu", "cuda"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-"""Where PyTorch publishes its builds for processors, which other indexes do not carry."""
+TORCH_CPU = (
+    "PyTorch publishes its builds for processors at an index of its own: give that one's address, which "
+    "https://pytorch.org/get-started shows for pip and CPU, as --extra-index-url"
+)
 GIB = 1 << 30
 
 
@@ -70,8 +72,8 @@ class Contents:
     preloads: tuple[Preload, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Set wherever it runs."""
-    further_index: str = ""
-    """Asked too when the indexes of this machine lack something."""
+    elsewhere: str = ""
+    """Where builds are that few indexes carry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,7 @@ RECIPES: Mapping[str, Recipe] = {
                     ),
                     Preload(file="libiomp5.so", why="Intel's OpenMP, with which vLLM binds threads to cores"),
                 ),
-                further_index=TORCH_CPU_INDEX,
+                elsewhere=TORCH_CPU,
             ),
         },
     ),
@@ -202,7 +204,7 @@ RECIPES: Mapping[str, Recipe] = {
                 requirements=("transformers[serving]=={version}", "torch==2.13.0+cpu"),
                 room_bytes=3 * GIB,
                 imports=("torch", "fastapi"),
-                further_index=TORCH_CPU_INDEX,
+                elsewhere=TORCH_CPU,
             ),
         },
     ),

