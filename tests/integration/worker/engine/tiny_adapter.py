@@ -37,12 +37,19 @@ class TinyAdapter:
             task="generate",
             env={"TINY_TOKEN": order.token},
             files={secret: b"secret"},
+            adapters=order.adapters,
             why=("2 calls at once: it is tiny",),
         )
 
     def probe(self, launch: Launch) -> Probe:
         body = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
         return Probe("POST", "/v1/chat/completions", body)
+
+    def load_adapter(self, name: str, path: str) -> Probe:
+        return Probe("POST", "/adapters", json.dumps({"load": name, "path": path}).encode())
+
+    def unload_adapter(self, name: str) -> Probe:
+        return Probe("POST", "/adapters", json.dumps({"unload": name}).encode())
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
         return Load(

@@ -32,6 +32,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/adapters":
+            print(f"adapters: {sorted(body.items())}", flush=True)
+            self.answer(500 if body.get("load") == "refused" else 200, "no such thing")
+            return
         words = body["messages"][-1]["content"]
         if words == "print":
             print("printed " * 1000, file=sys.stderr, flush=True)
