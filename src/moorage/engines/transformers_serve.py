@@ -71,7 +71,7 @@ class TransformersServe:
         found = installed(machine, self.name)
         if found is None:
             return program.absent(self.name)
-        cards = program.cards(machine)
+        cards = () if found.variant == "cpu" else program.cards(machine)
         if refusal := embedded.no_room(least_bytes(LIBRARY, facts), program.on_devices(machine, cards, None)):
             return refusal
         words = f"runs {facts.architecture} models, one call at a time"

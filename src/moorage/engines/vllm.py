@@ -67,7 +67,8 @@ class Vllm:
         found = installed(machine, self.name)
         if found is None:
             return program.absent(self.name)
-        cards = program.cards(machine) if CPU_BUILD not in found.version else ()
+        for_cpu = found.variant == "cpu" or CPU_BUILD in found.version
+        cards = () if for_cpu else program.cards(machine)
         least = least_bytes(LIBRARY, facts, quantization="int8" if cards else "none")
         if refusal := embedded.no_room(least, program.on_devices(machine, cards, None)):
             return refusal

@@ -48,6 +48,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
             command=self.command,
             flags=self.flags,
             env=self.environment(),
+            variant=self.variant,
             managed=True,
         )
 

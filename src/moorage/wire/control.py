@@ -43,6 +43,8 @@ class Installation(Struct, frozen=True, kw_only=True):
     """The flags its own `--help` tells, `--max-model-len` and the like; None where it could not be asked."""
     env: dict[str, str] = {}
     """What it needs in its environment wherever it runs, such as libraries loaded beforehand."""
+    variant: str = ""
+    """What it was built to compute on: `cpu` or `cuda`; empty where nobody knows."""
     managed: bool = False
     """Installed by `moorage engine install`; else found on PATH or named in the configuration."""
 

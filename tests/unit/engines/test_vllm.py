@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
@@ -232,6 +233,8 @@ def test_what_it_supports() -> None:
     with_card = Machine(hostname="h", cores=2, memory_bytes=24 * GIB, devices=(CARD,), installations=(cuda,))
     found = Vllm().supports(LLAMA_8B, with_card)
     assert (found.ok, found.rank, found.accelerator) == (True, 30, "cuda")
+    built = replace_struct(cuda, variant="cpu")
+    assert Vllm().supports(SMOL, replace_struct(with_card, installations=(built,))).accelerator == ""
 
 
 def test_metrics_as_they_are_told_now_and_were_before() -> None:
