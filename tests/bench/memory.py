@@ -33,6 +33,8 @@ from tests.bench.served import Served
 
 PARTS = ("weights", "kv", "compute", "total")
 PROMPT_WORDS = 100
+MARGIN_TOKENS = 40
+CALLS = 16
 START_S = 300.0
 """vLLM on a busy machine."""
 
@@ -72,13 +74,17 @@ SETTINGS: Mapping[str, Sequence[Setting]] = {
     "openvino": (
         Setting(512, 1),
         Setting(2048, 4),
-        Setting(2048, 16),
-        Setting(8192, 4),
-        Setting(4096, 4, "f16"),
+        Setting(1024, 16),
+        Setting(4096, 2),
+        Setting(2048, 4, "f16"),
+        Setting(1024, 4, "f32"),
+        Setting(2048, 2, "auto", 1024),
     ),
     "vllm": (Setting(1024, 4), Setting(2048, 16), Setting(8192, 4)),
     "onnx": (Setting(256, 64), Setting(128, 64), Setting(256, 64, "auto", 512)),
 }
+FILLS = frozenset({"openvino", "onnx"})
+"""Engines whose memory grows with what they are given: they get texts of full length."""
 EXTRA: Mapping[str, dict[str, Any]] = {"llama.cpp": {"verbosity": 4}, "vllm": {"enforce-eager": True}}
 """What makes an engine tell of its buffers, or start sooner."""
 
@@ -149,7 +155,8 @@ class Bench:
             raise SystemExit(f"{engine} tells no estimate (Launch.memory)")
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(served)
-            await asyncio.gather(*(_call(served, number, setting) for number in range(min(64, setting.sequences))))
+            words = setting.context - MARGIN_TOKENS if engine in FILLS else min(PROMPT_WORDS, setting.context // 4)
+            await asyncio.gather(*(_call(served, number, words) for number in range(min(CALLS, setting.sequences))))
             alone, together = machine.memory(served.pid), machine.memory_of_all(served.pid)
         real = told(engine, served.log)
         whole = alone.rss_bytes if alone.rss_bytes == together.rss_bytes else together.pss_bytes
@@ -157,9 +164,9 @@ class Bench:
         return Row(engine, model.stem, setting, parts(memory), real)
 
 
-async def _call(served: Served, number: int, setting: Setting) -> None:
+async def _call(served: Served, number: int, words: int) -> None:
     """A text that no other begins like, a reply of a few tokens."""
-    text = f"{number} " + " ".join(["harbour"] * min(PROMPT_WORDS, setting.context // 4))
+    text = f"{number} " + " ".join(["harbour"] * words)
     name = served.launch.served_name
     if served.launch.task == "generate":
         await served.post("/v1/completions", {"model": name, "prompt": text, "max_tokens": 8})

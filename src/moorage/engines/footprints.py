@@ -23,7 +23,7 @@ LLAMACPP = Footprint(
 )
 
 ONNX = Footprint(
-    process_bytes=128 * MIB,
+    process_bytes=96 * MIB,
     # States, queries, keys, values, and the four times wider inner layer; scores and what softmax makes of them.
     embedding=16.0,
     scores=2.0,
