@@ -1,6 +1,9 @@
 """A server in front of another: its clients see the models of both, and what becomes of the other."""
 
+import asyncio
 import shutil
+import ssl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from moorage.testing.server import FakeEngine
 from tests.e2e.product import Product, wait_until
 
 ENGINE = "moorage.testing.adapter:engine"
@@ -133,6 +137,60 @@ def test_gone_and_back(pair: tuple[Product, Product]) -> None:
     wait_until(lambda: state(front, "far")["state"] == "ready", 60, "it is found again")
     wait_until(lambda: front.chat("far")[0] == 200, 10, "an answer")
     assert state(front, "far")["generation"] == 2
+
+
+async def test_over_tls_below_a_path(short_tmp: Path) -> None:
+    """What a certificate is trusted by is the system's, or SSL_CERT_FILE. The server answers below /tenant alone."""
+    certificate = self_signed(short_tmp)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with FakeEngine(model="far", token=KEY) as engine:
+        port = int(engine.address.rpartition(":")[2])
+        lines: list[bytes] = []
+        relay = await asyncio.start_server(lambda r, w: below(r, w, port, lines), "127.0.0.1", 0, ssl=context)
+        url = f"https://localhost:{relay.sockets[0].getsockname()[1]}/tenant/v1"
+        config = {"models": [{"name": "far", "url": url, "api_key": KEY}]}
+        product = Product(short_tmp, config, env={"SSL_CERT_FILE": str(certificate)})
+        with await asyncio.to_thread(product.start):
+            await asyncio.to_thread(product.ready)
+            for stream in (False, True):
+                status, body = await asyncio.to_thread(product.chat, "far", "[[say: fair winds]]", stream=stream)
+                assert status == 200
+                assert "fair" in str(body)
+        relay.close()
+        await relay.wait_closed()
+    assert all(b" /tenant/v1/" in line for line in lines)
+
+
+async def below(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, lines: list[bytes]) -> None:
+    """One connection, one call: a server that answers below a path, in front of one that does not."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines.append(head.splitlines()[0])
+    head = head.replace(b" /tenant/", b" /", 1).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+    there, forth = await asyncio.open_connection("127.0.0.1", port)
+    forth.write(head)
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while piece := await source.read(65536):
+            sink.write(piece)
+            await sink.drain()
+
+    up = asyncio.create_task(pump(reader, forth))
+    await pump(there, writer)
+    up.cancel()
+    await asyncio.gather(up, return_exceptions=True)
+    forth.close()
+    writer.close()
+
+
+def self_signed(folder: Path) -> Path:
+    path, alone = folder / "cert.pem", folder / "only.pem"
+    about = ("-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2")
+    names = ("-addext", "subjectAltName=DNS:localhost")
+    argv = ["openssl", "req", *about, *names, "-keyout", path, "-out", alone]
+    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    path.write_bytes(path.read_bytes() + alone.read_bytes())
+    return path
 
 
 def smallest_gguf() -> bytes:

@@ -144,10 +144,10 @@ def test_errors_are_openais(
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 async def test_a_client_that_leaves_stops_the_work(served: Product, phase: str, streamed: bool) -> None:
-    """Judged by llama-server's own count. It writes, and so looks, once a step: at most two pass until it sees."""
+    """Judged by llama-server's own count, which it tells between two steps. It looks once a step, too."""
     async with engine_of(served, NAME) as engine:
         await engine.until(0, 10)
-        promise_s = max(1.0, 2 * await step_s(served)) + 1.0
+        promise_s = max(1.0, 3 * await step_s(served)) + 1.0
         content = LONG_PROMPT if phase == "prefill" else "Tell me a very long story."
         body = chat(f"{time.monotonic_ns()} {content}", stream=streamed, max_tokens=500, logit_bias={"2": -100})
         session = aiohttp.ClientSession(served.url)
