@@ -51,7 +51,8 @@ _MACHINE = (
     ),
     Signature(
         name="machine.open-files",
-        pattern=r"Too many open files",
+        # vLLM warns of it at every start, by the words of the error.
+        pattern=r"(?<!errors like `OSError: \[Errno 24\] )Too many open files",
         cause="the engine may open no more files",
         fix="Raise the limit of open files: ulimit -n 65536, or the container's --ulimit nofile=65536:65536",
         source="https://github.com/gpustack/gpustack/issues/2011",

@@ -101,13 +101,9 @@ GONE_ENV: Mapping[str, str] = {
     "VLLM_USE_V1": "there is only this engine by now: leave it out",
     "VLLM_ATTENTION_BACKEND": "set options.attention_backend",
 }
-QUANTIZATIONS: Mapping[str, tuple[str, ...]] = {
-    "fp8": ("fp8",),
-    "int8": ("int8_per_channel_weight_only",),
-    "int4": ("int8_per_channel_weight_only",),
-    "nf4": ("int8_per_channel_weight_only",),
-}
-"""What is computed at load; the nearest where vLLM itself has no such thing."""
+INT8 = "int8_per_channel_weight_only"
+FP8 = "fp8"
+"""What vLLM makes of weights as it loads them; on the processor the first alone."""
 PREQUANTIZED = frozenset({"awq", "gptq"})
 TOOL_PARSERS: tuple[tuple[str, str], ...] = (
     ("<|python_tag|>", "llama3_json"),
@@ -153,7 +149,7 @@ def command(
     _add_place(arguments, order, installation)
     _add_task(arguments, order.model, facts, task, why)
     _add_sizes(arguments, order, chosen)
-    _add_numbers(arguments, order, facts, task, why)
+    _add_numbers(arguments, order, task, why)
     _add_placement(arguments, order)
     _add_graphs(arguments, order, why)
     _add_lora(arguments, order, why)
@@ -219,12 +215,12 @@ def _add_sizes(arguments: Arguments, order: LaunchOrder, chosen: Fit) -> None:
         arguments.add(KV_BYTES, chosen.kv_bytes, of="memory_fraction")
 
 
-def _add_numbers(arguments: Arguments, order: LaunchOrder, facts: ModelFacts, task: Task, why: list[str]) -> None:
+def _add_numbers(arguments: Arguments, order: LaunchOrder, task: Task, why: list[str]) -> None:
     options = order.model.options
     if options.dtype != "auto":
         arguments.add("--dtype", options.dtype, of="dtype")
     if options.quantization != "none":
-        _add_quantization(arguments, order.model, facts, why)
+        _add_quantization(arguments, order, why)
     if task == "generate" and options.kv_cache_dtype != "auto":
         _add_kv_dtype(arguments, order.model, why)
     if not options.prefix_caching and task == "generate":
@@ -236,7 +232,8 @@ def _add_numbers(arguments: Arguments, order: LaunchOrder, facts: ModelFacts, ta
         arguments.add(flag, options.attention_backend, of="attention_backend")
 
 
-def _add_quantization(arguments: Arguments, spec: ModelSpec, facts: ModelFacts, why: list[str]) -> None:
+def _add_quantization(arguments: Arguments, order: LaunchOrder, why: list[str]) -> None:
+    spec, facts = order.model, order.facts
     wanted, found = spec.options.quantization, (facts.quantization or "").lower()
     if wanted in PREQUANTIZED:
         if wanted not in found:
@@ -251,9 +248,9 @@ def _add_quantization(arguments: Arguments, spec: ModelSpec, facts: ModelFacts, 
             f"model {spec.name!r}: options.quantization is {wanted}, but the files are {facts.quantization} already; "
             "leave it out, or take the files in 16 bit"
         )
-    value = QUANTIZATIONS[wanted][0]
+    value = FP8 if wanted == FP8 and order.devices else INT8
     arguments.add("--quantization", value, of="quantization")
-    nearest = "" if value.startswith(wanted) else f", the nearest to {wanted} that vLLM computes itself"
+    nearest = "" if value.startswith(wanted) else f", the nearest to {wanted} that vLLM has here"
     why.append(f"{value}{nearest}: options.quantization")
 
 

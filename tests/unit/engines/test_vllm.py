@@ -144,7 +144,7 @@ def test_on_accelerators_the_context_is_what_their_memory_holds() -> None:
     [
         ({"quantization": "int8"}, "--quantization int8_per_channel_weight_only"),
         ({"quantization": "nf4"}, "--quantization int8_per_channel_weight_only"),
-        ({"quantization": "fp8"}, "--quantization fp8"),
+        ({"quantization": "fp8"}, "--quantization int8_per_channel_weight_only"),
         ({"dtype": "float16"}, "--dtype float16"),
         ({"kv_cache_dtype": "q8_0"}, "--kv-cache-dtype fp8"),
         ({"prefix_caching": False}, "--no-enable-prefix-caching"),
@@ -160,6 +160,8 @@ def test_options_become_flags(options: dict[str, Any], words: str) -> None:
 
 def test_the_nearest_is_named() -> None:
     assert any("the nearest to nf4" in line for line in launch(quantization="nf4").why)
+    assert any("the nearest to fp8" in line for line in launch(quantization="fp8").why)
+    assert value(launch(devices=(CARD,), quantization="fp8"), "--quantization") == "fp8"
     assert any("the nearest to q4_0" in line for line in launch(kv_cache_dtype="q4_0").why)
 
 
