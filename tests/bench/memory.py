@@ -85,7 +85,10 @@ SETTINGS: Mapping[str, Sequence[Setting]] = {
 }
 FILLS = frozenset({"openvino", "onnx"})
 """Engines whose memory grows with what they are given: they get texts of full length."""
-EXTRA: Mapping[str, dict[str, Any]] = {"llama.cpp": {"verbosity": 4}, "vllm": {"enforce-eager": True}}
+SOONER: Mapping[str, dict[str, Any]] = {
+    "llama.cpp": {"extra_args": {"verbosity": 4}},
+    "vllm": {"cuda_graphs": False},
+}
 """What makes an engine tell of its buffers, or start sooner."""
 
 
@@ -144,7 +147,7 @@ class Bench:
 
     async def measure(self, engine: str, model: Path, setting: Setting) -> Row:
         self._number += 1
-        options = setting.options() | {"extra_args": EXTRA.get(engine, {})}
+        options = setting.options() | SOONER.get(engine, {})
         name = f"m{self._number}"
         spec = ModelSpec.model_validate({"name": name, "source": str(model), "options": options})
         served = Served(

@@ -60,7 +60,8 @@ def plan(
     would make it fit. Only headers of files are read, and nothing is fetched: of a model that is not here nothing is
     known.
 
-    For a machine that is not this one say --gpus and --memory; every engine counts as installed there.
+    For a machine that is not this one say --gpus and --memory. On one with accelerators vLLM and llama-server count as
+    installed, and engines that models of the configuration name.
 
     Exit code 1: something does not fit.
     """

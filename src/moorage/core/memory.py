@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from moorage.core.facts import ModelFacts
+from moorage.core.text import human
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -260,6 +261,29 @@ def compute_bytes(facts: ModelFacts, footprint: Footprint, use: Use) -> int:
 def pool_tokens(need: MemoryEstimate) -> int | None:
     """Tokens of context the KV cache holds over all calls. None where nothing is known of one token."""
     return need.kv_bytes // need.kv_bytes_per_token if need.kv_bytes_per_token else None
+
+
+def shortage(need: MemoryEstimate | None, machine_bytes: int, device_bytes: float) -> str:
+    """What there is too little of for a start, in words; empty where there is enough or nothing is known.
+
+    `device_bytes` is what may be used of the smallest of its accelerators.
+    """
+    if need is None:
+        return ""
+    if need.kv_bytes < need.kv_least_bytes:
+        per_call = need.kv_bytes_per_sequence
+        return (
+            f"one call of full length takes {human(per_call)} of KV cache, and {human(need.kv_bytes)} are left for it: "
+            "lower options.max_model_len"
+        )
+    if need.devices and need.least_bytes > device_bytes:
+        return (
+            f"it needs {human(need.least_bytes)} of each accelerator it computes on, and may use {human(device_bytes)}"
+        )
+    usable = machine_bytes * MEMORY_SHARE
+    if need.processor_bytes - need.cache_bytes > usable:
+        return f"it needs {human(need.processor_bytes)} of memory, and may use {human(usable)} of this machine"
+    return ""
 
 
 def _kv_layers(facts: ModelFacts) -> int:

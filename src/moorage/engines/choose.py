@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
+from moorage.core.memory import shortage
 from moorage.core.ports import Engine, LaunchOrder, Support
 from moorage.engines.libraries import LIBRARIES
 from moorage.engines.registry import load, registered
@@ -80,10 +81,12 @@ def trial(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Trial:
             devices=machine.devices[:count],
         )
         try:
-            engine.launch(order)
+            launch = engine.launch(order)
         except EngineError as error:
             return error.message
-        return ""
+        share = spec.options.memory_fraction or 1.0
+        smallest = min((device.memory_bytes * share for device in order.devices), default=0)
+        return shortage(launch.memory, machine.memory_bytes, smallest)
 
     return of
 

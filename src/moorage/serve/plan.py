@@ -26,6 +26,8 @@ from moorage.serve.sizing import Sized, least, size
 from moorage.serve.whereabouts import NotHere, located
 from moorage.wire.control import Device, Installation, Machine
 
+ASSUMED = ("vllm", "llama-server")
+"""Installed on a machine that is only described, if it has accelerators."""
 MOST_CARDS = 64
 _CARDS = re.compile(r"(?:(\d{1,4})\s*[x×*]\s*)?(.+)", re.IGNORECASE)
 
@@ -112,19 +114,20 @@ def cards(text: str) -> tuple[int, ...]:
 def described(
     here: Machine, specs: Sequence[ModelSpec], *, memory_bytes: int | None, cards_bytes: Sequence[int]
 ) -> Machine:
-    """A machine that is not this one. Every engine counts as installed there."""
+    """A machine that is not this one, where ASSUMED engines and those that models name count as installed."""
     devices = tuple(
         Device(kind="cuda", index=index, name="described", memory_bytes=size, uuid=f"GPU-{index}")
         for index, size in enumerate(cards_bytes)
     )
-    versions = {engine: version for spec in specs for engine, version in [pinned(spec.engine)] if version}
+    named = dict(pinned(spec.engine) for spec in specs)
     installed = tuple(
         Installation(
             engine=engine.name,
-            version=versions.get(engine.name) or engine.proven.partition("+")[0].partition(" ")[0] or "0",
+            version=named.get(engine.name) or engine.proven.partition("+")[0].partition(" ")[0] or "0",
             command=(engine.name,),
         )
         for engine in registered()
+        if engine.name in (*ASSUMED, *named)
     )
     return replace(
         here,

@@ -8,9 +8,8 @@ from msgspec.structs import replace
 from moorage.config.model import ModelSpec
 from moorage.core.devices import Hold, Wish, grant
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import MemoryEstimate
+from moorage.core.memory import MemoryEstimate, shortage
 from moorage.core.ports import Launch, LaunchOrder
-from moorage.core.text import human
 from moorage.engines.choose import Choice, choose, offered
 from moorage.errors import MoorageError
 from moorage.wire.control import Machine
@@ -92,20 +91,9 @@ def size(spec: ModelSpec, facts: ModelFacts, machine: Machine, held: Mapping[str
         launch = choice.engine.launch(order)
     except MoorageError as error:
         return Sized(spec=spec, facts=facts, engine=engine, holds=tuple(own), problem=error.message)
-    return Sized(
-        spec=spec, facts=facts, engine=engine, launch=launch, holds=tuple(own), problem=_short_of_cache(launch)
-    )
-
-
-def _short_of_cache(launch: Launch) -> str:
-    """Engines with one cache for all calls refuse to start where it does not hold one of full length."""
-    memory = launch.memory
-    if memory is None or memory.kv_bytes >= memory.kv_least_bytes:
-        return ""
-    return (
-        f"one call of {launch.max_model_len} tokens takes {human(memory.kv_least_bytes)} of KV cache, and "
-        f"{human(memory.kv_bytes)} are left for it: lower options.max_model_len"
-    )
+    smallest = min((device.memory_bytes * hold.share for hold in own for device in hold.devices), default=0)
+    lack = shortage(launch.memory, machine.memory_bytes, smallest)
+    return Sized(spec=spec, facts=facts, engine=engine, launch=launch, holds=tuple(own), problem=lack)
 
 
 def least(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Sized | None:

@@ -3,7 +3,15 @@ from dataclasses import replace
 import pytest
 
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import Footprint, Use, estimate, kv_bytes_per_token, pool_tokens, window_tokens
+from moorage.core.memory import (
+    Footprint,
+    Use,
+    estimate,
+    kv_bytes_per_token,
+    pool_tokens,
+    shortage,
+    window_tokens,
+)
 
 MIB = 1 << 20
 SMOL = ModelFacts(
@@ -170,3 +178,22 @@ def test_a_step_of_an_encoder_looks_from_every_token_to_every_token() -> None:
     need = estimate(encoder, footprint, Use(context=512, sequences=8, step_tokens=1024, cached=False))
     assert need.compute_bytes == 1024 * (16 * 768 + 2 * 12 * 512) * 4
     assert need.kv_bytes == 0
+
+
+def test_what_there_is_too_little_of() -> None:
+    gib = 1 << 30
+    here = estimate(EIGHT, PLAIN, USE)
+    assert shortage(here, 32 * gib, 0) == ""
+    assert "may use 9.0 GB of this machine" in shortage(here, 10 * gib, 0)
+    card = estimate(EIGHT, PLAIN, replace(USE, on_device=True))
+    assert shortage(card, 32 * gib, 24 * gib) == ""
+    assert "may use 12.0 GB" in shortage(card, 32 * gib, 12 * gib)
+    pooled = estimate(EIGHT, PLAIN, replace(USE, on_device=True, context=32768, pool_bytes=gib))
+    assert "options.max_model_len" in shortage(pooled, 32 * gib, 24 * gib)
+    assert shortage(None, 0, 0) == ""
+    assert shortage(here, 0, 0)
+
+
+def test_prompts_that_are_kept_do_not_keep_a_model_from_starting() -> None:
+    need = estimate(SMOL, PLAIN, replace(USE, cache_bytes=1 << 40))
+    assert shortage(need, 1 << 30, 0) == ""
