@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from moorage.config.model import ModelSpec
@@ -40,12 +41,14 @@ def recorded() -> list[Any]:
     return found
 
 
+def facts_of(recorded: dict[str, Any]) -> ModelFacts:
+    return msgspec.convert({"path": "/m", **recorded}, ModelFacts)
+
+
 def estimated(engine: str, facts: dict[str, Any], options: dict[str, Any]) -> MemoryEstimate:
-    known = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    known = facts_of(facts)
     spec = ModelSpec.model_validate({"name": "m", "source": "/m", "options": options})
-    order = LaunchOrder(
-        replica="r", model=spec, facts=ModelFacts(path="/m", **known), machine=MACHINE, socket="/run/r/s", token=""
-    )
+    order = LaunchOrder(replica="r", model=spec, facts=known, machine=MACHINE, socket="/run/r/s", token="")
     memory = load(engine).launch(order).memory
     assert memory is not None
     return memory
@@ -68,7 +71,7 @@ def test_near_what_was_seen(engine: str, facts: dict[str, Any], options: dict[st
 def test_pools_of_openvino_as_it_tells_them() -> None:
     # ContinuousBatchingPipeline's cache_size_in_bytes for 256 and 1,024 blocks of 32 tokens of SmolLM2, in u8 and f16.
     smol = json.loads((RECORDS / "openvino.json").read_text())["models"]["SmolLM2-135M-Instruct.Q4_1"]
-    facts = ModelFacts(path="/m", **{n: tuple(v) if isinstance(v, list) else v for n, v in smol.items()})
+    facts = facts_of(smol)
     for blocks, dtype, seen in ((256, "u8", 112_066_560), (1024, "u8", 448_266_240), (1024, "f16", 754_974_720)):
         use = Use(context=blocks * 32, sequences=1, step_tokens=256, kv_dtype=dtype)
         assert need("openvino", facts, use).kv_bytes == seen
