@@ -163,7 +163,7 @@ def test_what_was_chosen_is_told(served: Served) -> None:
     for words in (
         "4096 tokens a call: options.max_model_len",
         "GB of memory",
-        "1 adapters",
+        "1 LoRA adapter",
         "starts without compiling",
     ):
         assert words in said

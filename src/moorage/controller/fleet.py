@@ -135,9 +135,9 @@ class Fleet:
         return record.reports.get(replica.id) if record else None
 
     def model_rows(self) -> dict[str, ModelRow]:
-        """The models, each with its adapters behind it."""
+        """The models, each with its LoRA adapters behind it."""
         rows = [self._model_row(model) for model in self.models.values()]
-        return {each.id: each for row in rows for each in (row, *self._adapter_rows(row))}
+        return {each.id: each for row in rows for each in (row, *self._lora_rows(row))}
 
     def target_rows(self) -> dict[str, TargetRow]:
         return {replica.id: self.target_row(replica) for replica in self.replicas.values()}
@@ -189,7 +189,7 @@ class Fleet:
             queue_size=self._queue_size if model.queue_size is None else model.queue_size,
         )
 
-    def _adapter_rows(self, parent: ModelRow) -> list[ModelRow]:
+    def _lora_rows(self, parent: ModelRow) -> list[ModelRow]:
         """LoRA adapters are models of their own, with all that holds for the model they change."""
         names = self.models[parent.id].options.lora
         return [replace(parent, id=name, names=(name,), parent=parent.id) for name in names]
@@ -222,7 +222,7 @@ class Fleet:
             address=report.address,
             token=report.token,
             served_name=report.served_name,
-            adapters=report.adapters,
+            loras=report.loras,
             capacity=report.capacity,
             seat=replica.seat,
             cancels_unary=report.cancels_unary,

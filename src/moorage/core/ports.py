@@ -39,7 +39,7 @@ class LaunchOrder:
     """A loopback port that was free a moment ago, for engines that cannot listen on a Unix socket."""
     spool_dir: str = ""
     """A folder with room for uploads, on a disk; empty for the system's temporary one."""
-    adapters: Mapping[str, str] = field(default_factory=dict[str, str])
+    loras: Mapping[str, str] = field(default_factory=dict[str, str])
     """LoRA adapters (options.lora) by the name they are to be served under → their folder on this machine."""
     devices: tuple[Device, ...] = ()
     """The accelerators this replica was given; none means the processor. The worker makes them visible, in this
@@ -64,9 +64,9 @@ class Launch:
     """Added to a clean environment; secrets go here or into `files`, never into argv."""
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Path → content, written with mode 0600 before the start and removed after the stop."""
-    adapters: Mapping[str, str] = field(default_factory=dict[str, str])
+    loras: Mapping[str, str] = field(default_factory=dict[str, str])
     """LoRA adapters served beside the model, name → folder."""
-    manners: Manners = Manners()
+    manners: Manners = field(default_factory=Manners)
     """How calls are put to it, where not as they come."""
     memory: MemoryEstimate | None = None
     """What it will take, by part; None where the files do not say enough."""
@@ -129,11 +129,11 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Adapting(Protocol):
+class LoraLoading(Protocol):
     """What an engine has besides where LoRA adapters come and go while it runs, if it was started with any."""
 
-    def load_adapter(self, name: str, path: str) -> Probe:
+    def load_lora(self, name: str, path: str) -> Probe:
         """The call by which it serves the adapter in the folder `path` as `name`."""
         ...
 
-    def unload_adapter(self, name: str) -> Probe: ...
+    def unload_lora(self, name: str) -> Probe: ...

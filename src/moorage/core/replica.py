@@ -118,6 +118,6 @@ def fingerprint(model: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def adapters(model: Mapping[str, Any]) -> dict[str, str]:
+def loras(model: Mapping[str, Any]) -> dict[str, str]:
     """LoRA adapters of a model's section: name → source."""
     return dict(model.get("options", {}).get("lora", {}))

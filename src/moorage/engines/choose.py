@@ -77,7 +77,7 @@ def trial(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Trial:
             socket="/trial/engine.sock",
             port=1,
             token="",
-            adapters=spec.options.lora,
+            loras=spec.options.lora,
             devices=machine.devices[:count],
         )
         try:

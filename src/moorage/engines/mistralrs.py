@@ -113,9 +113,9 @@ class MistralRs:
                 **found.env,
                 "HF_HUB_OFFLINE": "1",
                 **({} if spec.options.cuda_graphs else {"MISTRALRS_CUDA_GRAPHS": "0"}),
-                **({"MISTRALRS_ALLOW_RUNTIME_LORA_UPDATING": "1"} if order.adapters else {}),
+                **({"MISTRALRS_ALLOW_RUNTIME_LORA_UPDATING": "1"} if order.loras else {}),
             },
-            adapters=order.adapters,
+            loras=order.loras,
             manners=Manners(paths=dict.fromkeys(NOT_SERVED, "")),
             memory=chosen.memory,
             why=(*chosen.why, *why, *unused(spec, self.name, HONOURED)),
@@ -124,10 +124,10 @@ class MistralRs:
     def probe(self, launch: Launch) -> Probe:
         return embedded.probe(launch)
 
-    def load_adapter(self, name: str, path: str) -> Probe:
+    def load_lora(self, name: str, path: str) -> Probe:
         return Probe("POST", "/v1/load_lora_adapter", json.dumps({"lora_name": name, "lora_path": path}).encode())
 
-    def unload_adapter(self, name: str) -> Probe:
+    def unload_lora(self, name: str) -> Probe:
         return Probe("POST", "/v1/unload_lora_adapter", json.dumps({"lora_name": name}).encode())
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
@@ -158,8 +158,8 @@ def _new(arguments: Arguments, order: LaunchOrder, chosen: pooled.Fit) -> tuple[
     if arguments.has("--max-num-batched-tokens") is not None:
         arguments.add("--max-num-batched-tokens", order.model.options.batch_tokens, of="batch_tokens")
     _add_files(arguments, order, "--quantized-file", ("--format", "gguf"))
-    arguments.add_if(bool(order.adapters), "--enable-lora", of="lora")
-    for name, path in order.adapters.items():
+    arguments.add_if(bool(order.loras), "--enable-lora", of="lora")
+    for name, path in order.loras.items():
         arguments.add("--lora", f"{name}={path}", of="lora")
     arguments.extra()
     return why
@@ -167,7 +167,7 @@ def _new(arguments: Arguments, order: LaunchOrder, chosen: pooled.Fit) -> tuple[
 
 def _old(arguments: Arguments, order: LaunchOrder, chosen: pooled.Fit) -> tuple[str, ...]:
     """Its flags stand before the kind of model, that one's own behind it."""
-    if order.adapters:
+    if order.loras:
         raise EngineError(
             f"model {order.model.name!r}: this mistralrs-server takes no options.lora beside the model; install "
             "mistralrs 0.9 or newer"

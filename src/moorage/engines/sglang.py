@@ -141,8 +141,8 @@ class SgLang:
             env={**found.env, **ENVIRONMENT},
             # A key on the command line could be read by every user of the machine.
             files={config: json.dumps({"api-key": order.token}).encode()},
-            adapters=order.adapters,
-            manners=Manners(paths=dict.fromkeys(NOT_SERVED, ""), adapter_name="{model}:{adapter}"),
+            loras=order.loras,
+            manners=Manners(paths=dict.fromkeys(NOT_SERVED, ""), lora_name="{model}:{lora}"),
             memory=chosen.memory,
             why=(*chosen.why, *why, *kv_why, *unused(spec, self.name, HONOURED)),
         )
@@ -150,10 +150,10 @@ class SgLang:
     def probe(self, launch: Launch) -> Probe:
         return embedded.probe(launch)
 
-    def load_adapter(self, name: str, path: str) -> Probe:
+    def load_lora(self, name: str, path: str) -> Probe:
         return Probe("POST", "/load_lora_adapter", json.dumps({"lora_name": name, "lora_path": path}).encode())
 
-    def unload_adapter(self, name: str) -> Probe:
+    def unload_lora(self, name: str) -> Probe:
         return Probe("POST", "/unload_lora_adapter", json.dumps({"lora_name": name}).encode())
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
@@ -247,11 +247,11 @@ def _kv_dtype(spec: ModelSpec) -> tuple[str, tuple[str, ...]]:
 
 
 def _add_lora(arguments: Arguments, order: LaunchOrder) -> None:
-    if not order.adapters:
+    if not order.loras:
         return
     arguments.add("--enable-lora", of="lora")
-    arguments.add("--max-loras-per-batch", len(order.adapters) + 1, of="lora")
-    arguments.add("--lora-paths", *(f"{name}={path}" for name, path in order.adapters.items()), of="lora")
+    arguments.add("--max-loras-per-batch", len(order.loras) + 1, of="lora")
+    arguments.add("--lora-paths", *(f"{name}={path}" for name, path in order.loras.items()), of="lora")
 
 
 def _add_rope(arguments: Arguments, spec: ModelSpec, facts: ModelFacts) -> None:

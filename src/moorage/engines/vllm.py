@@ -95,7 +95,7 @@ class Vllm:
             task=task,
             env={**found.env, **ENVIRONMENT, **_of_this_start(order, found, chosen)},
             memory=chosen.memory,
-            adapters=order.adapters,
+            loras=order.loras,
             manners=Manners(elastic="enable-elastic-ep" in spec.options.extra_args),
             why=(*chosen.why, *why, *unused(spec, self.name, HONOURED)),
         )
@@ -104,10 +104,10 @@ class Vllm:
         path, fields = PROBES[launch.task]
         return Probe("POST", path, json.dumps({"model": launch.served_name, **fields}).encode())
 
-    def load_adapter(self, name: str, path: str) -> Probe:
+    def load_lora(self, name: str, path: str) -> Probe:
         return Probe("POST", "/v1/load_lora_adapter", json.dumps({"lora_name": name, "lora_path": path}).encode())
 
-    def unload_adapter(self, name: str) -> Probe:
+    def unload_lora(self, name: str) -> Probe:
         return Probe("POST", "/v1/unload_lora_adapter", json.dumps({"lora_name": name}).encode())
 
     def observe(self, metrics: Mapping[str, float]) -> Load:
@@ -142,7 +142,7 @@ def _kv_dtype(order: LaunchOrder) -> str:
 
 def _of_this_start(order: LaunchOrder, found: Installation, chosen: Fit) -> dict[str, str]:
     env = {"VLLM_API_KEY": order.token}
-    if order.adapters:
+    if order.loras:
         env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if not order.devices:
         env |= _threads(order, chosen)

@@ -288,16 +288,18 @@ def _add_graphs(arguments: Arguments, order: LaunchOrder, why: list[str]) -> Non
 
 
 def _add_lora(arguments: Arguments, order: LaunchOrder, why: list[str]) -> None:
-    if not order.adapters:
+    if not order.loras:
         return
-    count = len(order.adapters)
+    count = len(order.loras)
     arguments.add("--enable-lora", of="lora")
     arguments.add("--max-loras", min(count, LORAS_AT_ONCE), of="lora")
     arguments.add("--max-cpu-loras", max(count, LORAS_KEPT), of="lora")
     arguments.add("--max-lora-rank", LORA_RANK, of="lora")
-    modules = [json.dumps({"name": name, "path": path}) for name, path in order.adapters.items()]
+    modules = [json.dumps({"name": name, "path": path}) for name, path in order.loras.items()]
     arguments.add("--lora-modules", *modules, of="lora")
-    why.append(f"{count} adapters, of rank {LORA_RANK} at most; others can be loaded while it runs: options.lora")
+    why.append(
+        f"{count} LoRA adapter{'s' if count > 1 else ''}, of rank {LORA_RANK} at most; others can be loaded while it runs: options.lora"
+    )
 
 
 def _add_rope(arguments: Arguments, spec: ModelSpec, facts: ModelFacts, installation: Installation) -> None:

@@ -125,7 +125,7 @@ class Door:
 
     def _shares(self) -> bool:
         """Whether calls of another model take the same seats."""
-        return any(target.adapters for target in self._table().targets.get(self._model, ()))
+        return any(target.loras for target in self._table().targets.get(self._model, ()))
 
     def _look(self) -> None:
         self._looking = None

@@ -111,13 +111,13 @@ def _targets(snapshot: Snapshot) -> dict[str, tuple[TargetRow, ...]]:
     return targets
 
 
-def _serving(target: TargetRow, adapter: str) -> TargetRow:
-    """A replica as one of its adapters has it: the same seats, another name."""
-    name = target.manners.adapter_name.format(model=target.served_name, adapter=adapter)
-    served = msgspec.structs.replace(target, model=adapter, served_name=name)
-    if target.state != "ready" or adapter in target.adapters:
+def _serving(target: TargetRow, lora: str) -> TargetRow:
+    """A replica as one of its LoRA adapters has it: the same seats, another name."""
+    name = target.manners.lora_name.format(model=target.served_name, lora=lora)
+    served = msgspec.structs.replace(target, model=lora, served_name=name)
+    if target.state != "ready" or lora in target.loras:
         return served
-    return msgspec.structs.replace(served, state="starting", reason=f"its engine does not serve {adapter!r} yet")
+    return msgspec.structs.replace(served, state="starting", reason=f"its engine does not serve {lora!r} yet")
 
 
 class TableFollower:

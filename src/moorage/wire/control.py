@@ -133,7 +133,7 @@ class Manners(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In whose shapes it counts tokens."""
     forces_tools: bool = True
     """Whether it heeds a `tool_choice` that demands a call."""
-    adapter_name: str = "{adapter}"
+    lora_name: str = "{lora}"
     """How a call for a LoRA adapter names it; {model} is what the engine calls the model."""
     elastic: bool = False
     """Whether it answers /scale_elastic_ep: more or fewer data parallel ranks while it serves."""
@@ -155,7 +155,7 @@ class ReplicaReport(Struct, frozen=True, kw_only=True):
     """Bearer token the engine wants, empty for none."""
     served_name: str = ""
     """The name by which the engine knows the model."""
-    adapters: tuple[str, ...] = ()
+    loras: tuple[str, ...] = ()
     """LoRA adapters it serves beside the model, by the names clients ask for."""
     task: Task | None = None
     capacity: int = 0

@@ -63,7 +63,7 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     address: str = ""
     token: str = ""
     served_name: str = ""
-    adapters: tuple[str, ...] = ()
+    loras: tuple[str, ...] = ()
     """Models it serves besides its own: those whose `parent` that is."""
     capacity: int = 1
     seat: int = 0

@@ -82,7 +82,7 @@ async def start_engine(
     order: ReplicaOrder,
     spec: ModelSpec,
     path: Path,
-    adapters: Mapping[str, str],
+    loras: Mapping[str, str],
     tried: tuple[Remedy, ...] = (),
 ) -> Running:
     """Start an engine for a model file; it is not ready yet. Raises MoorageError or OSError.
@@ -111,7 +111,7 @@ async def start_engine(
             port=free_port(),
             token=secrets.token_urlsafe(32),
             spool_dir=str(berth.settings.spool_dir or ""),
-            adapters=adapters,
+            loras=loras,
             devices=hold.devices if hold else (),
         ),
     )

@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from moorage.config.model import ModelSpec
 from moorage.core.devices import TAKEN
 from moorage.core.remedies import Remedy, summary
-from moorage.core.replica import Restarts, adapters, allowed, fingerprint
+from moorage.core.replica import Restarts, allowed, fingerprint, loras
 from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
 from moorage.models.attempts import UNREACHABLE
 from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
 from moorage.wire.names import ReplicaState
-from moorage.worker.adapters import Adapters, fetch
 from moorage.worker.diagnosis import Explanation, explain
 from moorage.worker.files import local_path, signature
 from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, start_engine
+from moorage.worker.loras import Loras, fetch
 from moorage.worker.record import Record, read_record, remove_record, write_record
 from moorage.worker.remedies import Failed
 from moorage.worker.scrape import scrape
@@ -61,7 +61,7 @@ class Replica:
         self._progress: Progress | None = None
         self._load = Load()
         self._running: Running | None = None
-        self._adapters: Adapters | None = None
+        self._loras: Loras | None = None
         """Of the running engine, while it is ready."""
         self._last: Record | None = None
         """Of the latest engine, whether it still runs or not."""
@@ -91,11 +91,11 @@ class Replica:
         old, self._order = self._order, order
         if fingerprint(order.model) != fingerprint(old.model):
             self._replan.set()
-        elif adapters(order.model) != adapters(old.model):
-            if self._adapters is None:
+        elif loras(order.model) != loras(old.model):
+            if self._loras is None:
                 self._replan.set()
             else:
-                self._adapters.poke()
+                self._loras.poke()
         elif order.attempt > old.attempt:
             self._restarts = self._restarts.forgotten()
             self._nudge.set()
@@ -114,7 +114,7 @@ class Replica:
 
     def report(self) -> ReplicaReport:
         running, now, last = self._running, self._now, self._last
-        served = tuple(self._adapters.served) if self._adapters else ()
+        served = tuple(self._loras.served) if self._loras else ()
         known = ReplicaReport(
             replica=self.id,
             generation=last.generation if last else 0,
@@ -124,7 +124,7 @@ class Replica:
             reason=now.reason,
             since=now.since,
             retry_at=now.retry_at,
-            adapters=served,
+            loras=served,
             restarts=self._restarted,
             progress=self._progress,
             load=self._load,
@@ -171,15 +171,15 @@ class Replica:
         took_s = time.monotonic() - began
         how = f"adopted: its engine outlived its worker (pid {adopted})" if adopted else f"ready in {took_s:.1f} s"
         assert self._running is not None
-        self._adapters = Adapters(
+        self._loras = Loras(
             self._berth,
             self._running,
-            lambda: adapters(self._order.model),
-            on_change=self._adapters_changed,
+            lambda: loras(self._order.model),
+            on_change=self._loras_changed,
             restart=self._replan.set,
         )
         self._set("ready", how + self._changes())
-        return await self._watch(self._running, self._adapters)
+        return await self._watch(self._running, self._loras)
 
     async def _start(self, tried: tuple[Remedy, ...]) -> int | None:
         """Until an engine answers; returns its pid if it was adopted."""
@@ -250,9 +250,9 @@ class Replica:
         self._set("starting", f"tries again with {remedy}")
         return (*record.remedies, remedy)
 
-    def _adapters_changed(self) -> None:
+    def _loras_changed(self) -> None:
         """Said in the reason of a state that stays as it is."""
-        beside, plain = self._adapters, self._now.reason.partition("; adapter ")[0]
+        beside, plain = self._loras, self._now.reason.partition("; LoRA adapter ")[0]
         if beside is not None and self._now.state == "ready":
             self._set("ready", plain + "".join(f"; {why}" for why in beside.trouble.values()))
 
@@ -280,12 +280,12 @@ class Replica:
             self._told_progress_at = time.monotonic()
             self._on_change(self.report())
 
-    async def _watch(self, running: Running, beside: Adapters) -> float | None:
+    async def _watch(self, running: Running, beside: Loras) -> float | None:
         """Until the engine ends by itself."""
         ready_at = time.monotonic()
         tasks = [
             asyncio.create_task(self._observe(running), name=f"load of {self.id}"),
-            asyncio.create_task(beside.run(), name=f"adapters of {self.id}"),
+            asyncio.create_task(beside.run(), name=f"LoRA adapters of {self.id}"),
         ]
         try:
             ended = await asyncio.shield(running.link.exited)
@@ -293,7 +293,7 @@ class Replica:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            self._adapters = None
+            self._loras = None
         self._restarts, delay_s = self._restarts.crashed(time.monotonic() - ready_at)
         seen = await asyncio.to_thread(explain, self._berth, self.id, f"crashed: {ended}", running)
         await self._lay_down(running)

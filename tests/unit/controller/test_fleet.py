@@ -105,12 +105,12 @@ def test_replica_names_are_told_apart() -> None:
 def test_adapters_are_models_with_their_parents_bounds(fleet: Fleet) -> None:
     fleet.configure([model("chat", max_output_tokens=9, options={"lora": {"pirate": "/a"}}), model("other")], 5)
     fleet.hello(hello())
-    fleet.report("w", report("chat-0", task="generate", max_model_len=128, adapters=("pirate",)))
+    fleet.report("w", report("chat-0", task="generate", max_model_len=128, loras=("pirate",)))
     rows = fleet.model_rows()
     assert list(rows) == ["chat", "pirate", "other"]
     pirate = rows["pirate"]
     assert (pirate.parent, pirate.names, pirate.task, pirate.max_model_len) == ("chat", ("pirate",), "generate", 128)
     assert pirate.max_output_tokens == 9
     assert rows["chat"].parent == ""
-    assert fleet.target_rows()["chat-0"].adapters == ("pirate",)
+    assert fleet.target_rows()["chat-0"].loras == ("pirate",)
     assert len(fleet.target_rows()) == 2

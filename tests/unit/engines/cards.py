@@ -43,16 +43,16 @@ def order(
     found: Installation,
     facts: ModelFacts = LLAMA,
     cards: int = 1,
-    adapters: dict[str, str] | None = None,
+    loras: dict[str, str] | None = None,
     task: str = "auto",
     **options: Any,
 ) -> LaunchOrder:
-    options |= {"lora": adapters} if adapters else {}
+    options |= {"lora": loras} if loras else {}
     spec = ModelSpec.model_validate({"name": "a/b", "source": "x", "task": task, "options": options})
     devices = tuple(card(index) for index in range(cards))
     return LaunchOrder(
         replica="a-b-0", model=spec, facts=facts, machine=machine(found, *devices), socket="/run/r/engine.sock",
-        token="s3cret", port=4321, devices=devices, adapters=adapters or {},
+        token="s3cret", port=4321, devices=devices, loras=loras or {},
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def test_what_it_supports() -> None:
 @pytest.mark.parametrize("facts", [LLAMA, GGUF])
 def test_the_new_command_line(facts: Any) -> None:
     wish: dict[str, Any] = ALL | ({"quantization": "none"} if facts is GGUF else {})
-    launch = MistralRs().launch(order(NEW, facts, cards=2, adapters={"poet": "/a/poet"}, **wish))
+    launch = MistralRs().launch(order(NEW, facts, cards=2, loras={"poet": "/a/poet"}, **wish))
     argv = launch.argv
     assert argv[:2] == ("/opt/mistralrs", "serve")
     assert unknown(argv[2:], "mistralrs-0.9") == []
@@ -99,7 +99,7 @@ def test_refusals(found: Any, facts: Any, options: dict[str, Any], words: str) -
 
 def test_the_old_one_takes_no_adapters() -> None:
     with pytest.raises(EngineError, match=r"takes no options\.lora"):
-        MistralRs().launch(order(OLD, adapters={"poet": "/a/poet"}))
+        MistralRs().launch(order(OLD, loras={"poet": "/a/poet"}))
 
 
 def test_metrics() -> None:

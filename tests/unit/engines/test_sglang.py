@@ -33,7 +33,7 @@ def test_what_it_supports() -> None:
 @pytest.mark.parametrize("recorded", VERSIONS)
 def test_every_flag_is_one_of_that_version(recorded: str) -> None:
     found = installation("sglang", recorded, "/env/bin/python", "-m", "sglang.launch_server")
-    wish = order(found, cards=4, adapters={"poet": "/adapters/poet"}, **ALL)
+    wish = order(found, cards=4, loras={"poet": "/adapters/poet"}, **ALL)
     launch = SgLang().launch(wish)
     assert unknown(launch.argv[3:], recorded) == []
     plain = SgLang().launch(order(found))
@@ -41,7 +41,7 @@ def test_every_flag_is_one_of_that_version(recorded: str) -> None:
 
 
 def test_options_become_flags() -> None:
-    launch = SgLang().launch(order(FOUND, cards=4, adapters={"poet": "/adapters/poet"}, **ALL))
+    launch = SgLang().launch(order(FOUND, cards=4, loras={"poet": "/adapters/poet"}, **ALL))
     argv = launch.argv
     assert argv[:2] == ("/env/bin/sglang", "serve")
     for flag, expected in {
@@ -57,7 +57,7 @@ def test_options_become_flags() -> None:
     assert rope == {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 131072}
     assert (launch.address, launch.capacity, launch.max_model_len) == ("http://127.0.0.1:4321", 64, 65536)
     assert launch.env["OWN"] == "1"
-    assert launch.manners.adapter_name.format(model="a/b", adapter="poet") == "a/b:poet"
+    assert launch.manners.lora_name.format(model="a/b", lora="poet") == "a/b:poet"
 
 
 def test_the_key_is_in_a_file_and_nowhere_else() -> None:
@@ -129,5 +129,5 @@ def test_metrics_of_both_spellings() -> None:
 
 def test_adapters_come_and_go() -> None:
     engine = SgLang()
-    assert json.loads(engine.load_adapter("poet", "/p").body or b"") == {"lora_name": "poet", "lora_path": "/p"}
-    assert engine.unload_adapter("poet").path == "/unload_lora_adapter"
+    assert json.loads(engine.load_lora("poet", "/p").body or b"") == {"lora_name": "poet", "lora_path": "/p"}
+    assert engine.unload_lora("poet").path == "/unload_lora_adapter"

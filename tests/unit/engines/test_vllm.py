@@ -55,9 +55,9 @@ FLAGS = (
 def order(
     facts: ModelFacts = SMOL, *, flags: tuple[str, ...] | None = FLAGS, devices: tuple[Device, ...] = (),
     memory_gib: float = 24, cpus: tuple[int, ...] = (0, 1), task: str = "auto",
-    adapters: dict[str, str] | None = None, **options: Any,
+    loras: dict[str, str] | None = None, **options: Any,
 ) -> LaunchOrder:  # fmt: skip
-    options |= {"lora": dict.fromkeys(adapters, "x")} if adapters else {}
+    options |= {"lora": dict.fromkeys(loras, "x")} if loras else {}
     spec = ModelSpec.model_validate({"name": "a/b", "source": "x", "task": task, "options": options})
     found = Installation(
         engine="vllm", version="0.32.0+cpu", command=("/e/bin/vllm", "serve"), flags=flags, env={"LD_PRELOAD": "/l.so"}
@@ -67,7 +67,7 @@ def order(
     )
     return LaunchOrder(
         replica="r", model=spec, facts=facts, machine=machine, socket="/run/r/engine.sock", token="secret", port=4711,
-        devices=devices, adapters=adapters or {},
+        devices=devices, loras=loras or {},
     )  # fmt: skip
 
 
@@ -178,13 +178,13 @@ def test_a_stretched_context_keeps_the_base_of_its_angles() -> None:
 
 
 def test_adapters_are_served_beside_the_model() -> None:
-    launched = launch(adapters={"pirate": "/a/b c"})
+    launched = launch(loras={"pirate": "/a/b c"})
     assert json.loads(value(launched, "--lora-modules")) == {"name": "pirate", "path": "/a/b c"}
-    assert launched.adapters == {"pirate": "/a/b c"}
+    assert launched.loras == {"pirate": "/a/b c"}
     assert launched.env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
     assert "--enable-lora" not in launch().argv
-    assert json.loads(Vllm().load_adapter("x", "/y").body or b"") == {"lora_name": "x", "lora_path": "/y"}
-    assert Vllm().unload_adapter("x").path == "/v1/unload_lora_adapter"
+    assert json.loads(Vllm().load_lora("x", "/y").body or b"") == {"lora_name": "x", "lora_path": "/y"}
+    assert Vllm().unload_lora("x").path == "/v1/unload_lora_adapter"
 
 
 @pytest.mark.parametrize(

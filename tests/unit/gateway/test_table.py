@@ -62,7 +62,7 @@ def adapted(*served: str, state: ReplicaState = "ready") -> Table:
     models = {"chat": base, "pirate": replace(base, id="pirate", names=("pirate",), parent="chat")}
     target = TargetRow(
         id="chat-0", model="chat", generation=3, state=state, reason="", since=0.0, served_name="base", seat=7,
-        adapters=served,
+        loras=served,
     )  # fmt: skip
     return indexed(Snapshot(epoch="e", seq=1, settings=Settings(), models=models, targets={"chat-0": target}))
 

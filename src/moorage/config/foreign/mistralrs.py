@@ -89,7 +89,7 @@ def gguf_source(repository: Any, file_name: Any) -> str | None:
     return f"{repository.rstrip('/')}/{names[0]}"
 
 
-def adapters(translation: Translation, value: Any, key: Path, base: Path) -> None:
+def loras(translation: Translation, value: Any, key: Path, base: Path) -> None:
     """LoRA adapters, several parted by `;`, offered under the names they are given by."""
     names = [str(name) for name in value] if is_list(value) else str(value).split(";")
     translation.put((*base, "options", "lora"), {name.strip(): name.strip() for name in names if name.strip()}, key)

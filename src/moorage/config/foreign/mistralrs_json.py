@@ -13,8 +13,8 @@ from moorage.config.foreign.mistralrs import (
     NO_VOICE,
     NO_XLORA,
     WEIGHTS,
-    adapters,
     gguf_source,
+    loras,
 )
 from moorage.config.foreign.rules import Rules, becomes, nothing
 from moorage.config.foreign.vllm_flags import own_name
@@ -31,7 +31,7 @@ class ModelKind:
     task: str = "generate"
     weights: str = "model_id"
     """The key that says where the weights are."""
-    adapters: str = ""
+    loras: str = ""
     """The key that says where LoRA adapters are."""
     left_out: str = ""
     """Why such a model is not served here."""
@@ -44,8 +44,8 @@ KINDS = {
     "MultimodalPlain": ModelKind(),
     "Embedding": ModelKind(task="embed"),
     "GGUF": ModelKind(weights="quantized_model_id"),
-    "Lora": ModelKind(adapters="adapter_model_id"),
-    "LoraGGUF": ModelKind(weights="quantized_model_id", adapters="adapters_model_id"),
+    "Lora": ModelKind(loras="adapter_model_id"),
+    "LoraGGUF": ModelKind(weights="quantized_model_id", loras="adapters_model_id"),
     "XLora": ModelKind(left_out=NO_XLORA),
     "XLoraGGUF": ModelKind(left_out=NO_XLORA),
     "XLoraGGML": ModelKind(left_out=NO_XLORA),
@@ -143,15 +143,15 @@ def _inside(translation: Translation, kind: ModelKind, data: dict[str, Any], key
         translation.put((*base, "task"), kind.task, key)
     weights = data.get(kind.weights)
     if not isinstance(weights, str) or not weights:
-        hint = "; it would be read from the adapter's files there" if kind.adapters else ": ORG/NAME or a path"
+        hint = "; it would be read from the adapter's files there" if kind.loras else ": ORG/NAME or a path"
         translation.refuse((*key, kind.weights), f"is required{hint}")
     else:
         _source(translation, kind, data, key, base)
     for name, value in data.items():
         if name not in _READ_TOGETHER:
             translation.apply(INSIDE, {name: value}, key, [base])
-        elif name == kind.adapters and value is not None:
-            adapters(translation, value, (*key, name), base)
+        elif name == kind.loras and value is not None:
+            loras(translation, value, (*key, name), base)
         elif name == kind.weights or (name == "quantized_filename" and kind.weights == "quantized_model_id"):
             translation.note("mapped", (*key, name), "", (*base, "source"))
         elif name == "tok_model_id" and kind.weights == "quantized_model_id":

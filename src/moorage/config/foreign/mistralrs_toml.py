@@ -11,8 +11,8 @@ from moorage.config.foreign.mistralrs import (
     NO_VOICE,
     NO_XLORA,
     WEIGHTS,
-    adapters,
     gguf_source,
+    loras,
     prefix_cache,
 )
 from moorage.config.foreign.precision import kv_cache_dtype
@@ -237,7 +237,7 @@ def _adapter(translation: Translation, data: dict[str, Any], key: Path, base: Pa
         if name in ("lora", "legacy_lora") and not value:
             translation.note("honoured", (*key, name), "empty, as if left out")
         elif name == "legacy_lora":
-            adapters(translation, value, (*key, name), base)
+            loras(translation, value, (*key, name), base)
         elif name == "lora":
             _loras(translation, value, (*key, name), base)
         else:

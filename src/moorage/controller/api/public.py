@@ -126,7 +126,7 @@ def _model(seen: Seen, row: ModelRow) -> ModelStatus:
 def _adapter(fleet: Fleet, row: ModelRow) -> ModelStatus:
     """Its replicas are its parent's, and shown there."""
     targets = [target for target in fleet.target_rows().values() if target.model == row.parent]
-    serving = any(target.state == "ready" and row.id in target.adapters for target in targets)
+    serving = any(target.state == "ready" and row.id in target.loras for target in targets)
     states: list[ReplicaState] = [target.state for target in targets if target.state != "ready"]
     state: ReplicaState = "ready" if serving else states[0] if states else "starting" if targets else "stopped"
     return ModelStatus(

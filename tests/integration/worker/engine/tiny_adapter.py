@@ -37,7 +37,7 @@ class TinyAdapter:
             task="generate",
             env={"TINY_TOKEN": order.token},
             files={secret: b"secret"},
-            adapters=order.adapters,
+            loras=order.loras,
             why=("2 calls at once: it is tiny",),
         )
 
@@ -45,10 +45,10 @@ class TinyAdapter:
         body = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
         return Probe("POST", "/v1/chat/completions", body)
 
-    def load_adapter(self, name: str, path: str) -> Probe:
+    def load_lora(self, name: str, path: str) -> Probe:
         return Probe("POST", "/adapters", json.dumps({"load": name, "path": path}).encode())
 
-    def unload_adapter(self, name: str) -> Probe:
+    def unload_lora(self, name: str) -> Probe:
         return Probe("POST", "/adapters", json.dumps({"unload": name}).encode())
 
     def observe(self, metrics: Mapping[str, float]) -> Load:

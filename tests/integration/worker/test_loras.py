@@ -41,8 +41,8 @@ async def serving(harbour: Harbour, *names: str, reason: str = "", trouble: bool
     end = time.monotonic() + 15
     while time.monotonic() < end:
         found = harbour.controller.latest("chat-0") if harbour.controller.reports else None
-        if found and found.state == "ready" and set(found.adapters) == set(names) and reason in found.reason:
-            troubled = "; adapter" in found.reason
+        if found and found.state == "ready" and set(found.loras) == set(names) and reason in found.reason:
+            troubled = "; LoRA adapter" in found.reason
             if troubled == trouble:
                 return found
         await asyncio.sleep(0.02)
@@ -83,7 +83,7 @@ async def test_what_is_wrong_with_one_does_not_keep_the_model_from_serving(runni
     first = await serving(running, "a")
     running.controller.order(order(running, {"a": one, "refused": one, "gone": str(tmp_path / "nowhere")}))
     report = await serving(running, "a", reason="nowhere", trouble=True)
-    assert "adapter 'refused': POST /adapters was answered with 500 no such thing" in report.reason
+    assert "LoRA adapter 'refused': POST /adapters was answered with 500 no such thing" in report.reason
     assert (await running.ask(report))[0] == 200
     running.controller.order(order(running, {"a": one}))
     assert (await serving(running, "a", reason="ready in")).pid == first.pid
@@ -98,7 +98,7 @@ async def test_the_first_one_needs_a_start_and_so_does_one_that_is_broken_at_the
     (tmp_path / "empty" / "notes.txt").write_text("x")
     running.controller.order(order(running, {"a": str(tmp_path / "empty")}))
     failed = await running.controller.until("chat-0", "failed")
-    assert "adapter 'a' of model 'chat' (options.lora)" in failed.reason
+    assert "LoRA adapter 'a' of model 'chat' (options.lora)" in failed.reason
     assert "has no adapter_config.json" in failed.reason
     running.controller.order(order(running, {"a": adapter(tmp_path / "one")}))
     assert (await serving(running, "a")).generation > first.generation

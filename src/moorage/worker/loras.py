@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 from msgspec.structs import replace as changed
 
-from moorage.core.ports import Adapting, Engine, Probe
-from moorage.core.replica import adapters
+from moorage.core.ports import Engine, LoraLoading, Probe
+from moorage.core.replica import loras
 from moorage.errors import DeadlineExceeded, EngineError, MoorageError, UpstreamError
 from moorage.models.disk import OnProgress
 from moorage.worker.launching import Berth, Running
@@ -38,21 +38,21 @@ async def _fetch_one(berth: Berth, model: str, name: str, source: str, on_progre
     try:
         path = await berth.fetch(source, None, on_progress)
     except MoorageError as error:
-        raise EngineError(f"adapter {name!r} of model {model!r} (options.lora): {error.message}") from error
+        raise EngineError(f"LoRA adapter {name!r} of model {model!r} (options.lora): {error.message}") from error
     if not await asyncio.to_thread((path / CONFIG).is_file):
         raise EngineError(
-            f"adapter {name!r} of model {model!r} (options.lora): {str(path)!r} has no {CONFIG}; name the folder of an "
-            "adapter in PEFT's format"
+            f"LoRA adapter {name!r} of model {model!r} (options.lora): {str(path)!r} has no {CONFIG}; name the folder "
+            "of an adapter in PEFT's format"
         )
     return str(path.absolute())
 
 
 def changeable(engine: Engine, running: Running) -> bool:
     """Whether adapters may come and go while it runs."""
-    return isinstance(engine, Adapting) and bool(running.launch.adapters)
+    return isinstance(engine, LoraLoading) and bool(running.launch.loras)
 
 
-class Adapters:
+class Loras:
     """What one running engine serves beside its model, brought to what is ordered.
 
     Construct → run, until cancelled; `poke` after every new order. Only `served` may be called.
@@ -74,7 +74,7 @@ class Adapters:
         self._on_change = on_change
         self._restart = restart
         self._poked = asyncio.Event()
-        self.served: dict[str, str] = dict(running.launch.adapters)
+        self.served: dict[str, str] = dict(running.launch.loras)
         """Name → folder."""
         self.trouble: dict[str, str] = {}
         """Why an adapter that is wanted is not served, by name."""
@@ -87,7 +87,7 @@ class Adapters:
             self._poked.clear()
             wanted = dict(self._wanted())
             if not changeable(self._running.engine, self._running):
-                if wanted != adapters(self._running.record.order.model):
+                if wanted != loras(self._running.record.order.model):
                     self._restart()
                     return
             else:
@@ -110,7 +110,7 @@ class Adapters:
             except MoorageError as error:
                 self.trouble[name] = error.message
                 if troubled.get(name) != error.message:
-                    log.warning("an adapter is not served", model=self._model, adapter=name, why=error.message)
+                    log.warning("a LoRA adapter is not served", model=self._model, lora=name, why=error.message)
         if (self.served, self.trouble) != (before, troubled):
             await self._remember()
             self._on_change()
@@ -121,21 +121,21 @@ class Adapters:
             return
         if name in self.served:
             await self._unload(name)
-        assert isinstance(self._running.engine, Adapting)
-        await self._call(name, self._running.engine.load_adapter(name, path))
+        assert isinstance(self._running.engine, LoraLoading)
+        await self._call(name, self._running.engine.load_lora(name, path))
         self.served[name] = path
-        log.info("adapter loaded", model=self._model, adapter=name)
+        log.info("LoRA adapter loaded", model=self._model, lora=name)
 
     async def _unload(self, name: str) -> None:
         """First nobody asks for it any more, then it goes."""
         del self.served[name]
         self._on_change()
         await asyncio.sleep(SETTLE_S)
-        assert isinstance(self._running.engine, Adapting)
+        assert isinstance(self._running.engine, LoraLoading)
         try:
-            await self._call(name, self._running.engine.unload_adapter(name))
+            await self._call(name, self._running.engine.unload_lora(name))
         except MoorageError as error:
-            log.warning("an adapter is not unloaded", model=self._model, adapter=name, why=error.message)
+            log.warning("a LoRA adapter is not unloaded", model=self._model, lora=name, why=error.message)
 
     async def _call(self, name: str, call: Probe) -> None:
         """Raises EngineError with what the engine says."""
@@ -153,14 +153,15 @@ class Adapters:
                 text = (await reply.read())[:ANSWER_CHARS].decode(errors="replace")
                 status = reply.status
         except (UpstreamError, DeadlineExceeded) as error:
-            raise EngineError(f"adapter {name!r}: {error.message}") from error
+            raise EngineError(f"LoRA adapter {name!r}: {error.message}") from error
         if not 200 <= status < 300:
-            raise EngineError(f"adapter {name!r}: {call.method} {call.path} was answered with {status} {text}".strip())
+            answer = f"{status} {text}".strip()
+            raise EngineError(f"LoRA adapter {name!r}: {call.method} {call.path} was answered with {answer}")
 
     async def _remember(self) -> None:
         """For a worker that comes back and adopts the engine."""
         record = self._running.record
-        kept = changed(record, ready=True, launch=replace(record.launch, adapters=dict(self.served)))
+        kept = changed(record, ready=True, launch=replace(record.launch, loras=dict(self.served)))
         await asyncio.to_thread(write_record, Path(self._berth.directory(record.order.replica)), kept)
 
     @property
