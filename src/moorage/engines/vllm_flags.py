@@ -297,9 +297,8 @@ def _add_lora(arguments: Arguments, order: LaunchOrder, why: list[str]) -> None:
     arguments.add("--max-lora-rank", LORA_RANK, of="lora")
     modules = [json.dumps({"name": name, "path": path}) for name, path in order.loras.items()]
     arguments.add("--lora-modules", *modules, of="lora")
-    why.append(
-        f"{count} LoRA adapter{'s' if count > 1 else ''}, of rank {LORA_RANK} at most; others can be loaded while it runs: options.lora"
-    )
+    what = "1 LoRA adapter" if count == 1 else f"{count} LoRA adapters"
+    why.append(f"{what}, of rank {LORA_RANK} at most; others can be loaded while it runs: options.lora")
 
 
 def _add_rope(arguments: Arguments, spec: ModelSpec, facts: ModelFacts, installation: Installation) -> None:
