@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from moorage.errors import BadRequest
 from moorage.runtimes.generating.schema import Bound
-from moorage.runtimes.openvino.grammar import numerals, strings
+from moorage.runtimes.openvino.grammar import numerals, strings, weight
 from moorage.runtimes.openvino.grammar.ebnf import ebnf
 from moorage.runtimes.openvino.grammar.notation import Unfit
 from moorage.runtimes.openvino.grammar.pattern import pattern
@@ -148,7 +149,10 @@ def test_lengths_of_strings() -> None:
     assert allows(strings.string(2, 4), '"abc"')
     for text in ('"a"', '"abcde"', '"a\\n"', "abc"):
         assert not allows(strings.string(2, 4), text)
-    assert strings.string(0, Bound(300)) == strings.string(0, strings.OWN_LENGTH_MAX)
+    assert strings.string(0, Bound(300)) == strings.string(0, 64)
+    assert strings.string(0, Bound(40)) == strings.string(0, Bound(32)) == strings.string(0, 32)
+    assert strings.string(0, Bound(3)) == strings.string(0, 8)
+    assert strings.string(20, Bound(9)) == strings.string(20, 20)
     assert strings.string(0, Bound(5000)) == strings.STRING
     with pytest.raises(Unfit, match="128"):
         strings.string(0, 500)
@@ -216,7 +220,17 @@ def test_what_a_grammar_allows_fits_its_schema(schema: dict[str, Any]) -> None:
         ({"type": "string", "minLength": "three"}, "it is no JSON schema"),
         ({"allOf": [{"$ref": "#"}]}, "leads around in a circle"),
         ({"anyOf": []}, "has no alternatives"),
+        ({"$ref": "#"}, "leads around in a circle"),
+        ({"anyOf": [{"$ref": "#"}, {"type": "null"}]}, "leads around in a circle"),
+        ({"anyOf": [{"$ref": "#", "minimum": 0}, {"type": "integer"}]}, "leads around in a circle"),
+        ({"properties": {"a": {"$ref": "#", "title": "A", "type": "object"}}}, "nested too deeply, or leads around"),
+        ({"type": "string", "pattern": f"^{'(' * 400}a{')' * 400}$"}, "nested too deeply"),
+        ({"type": "string", "pattern": "^(((a{128}){128}){128}){128}$"}, "too much for OpenVINO GenAI"),
+        ({"type": "string", "pattern": f"^{'.{0,128}' * 100}$"}, "too much for OpenVINO GenAI"),
+        ({"properties": {f"p{size}": {"type": "string", "maxLength": size} for size in range(100, 128)}}, "too much"),
+        ({"enum": ["x" * 5_000_000]}, "too large"),
     ],
+    ids=lambda value: json.dumps(value)[:60],
 )
 def test_schemas_that_cannot_be_kept_are_refused_by_name(schema: dict[str, Any], why: str) -> None:
     whole = {"type": "object", "properties": {"x": schema}, "required": ["x"]}
@@ -225,6 +239,57 @@ def test_schemas_that_cannot_be_kept_are_refused_by_name(schema: dict[str, Any],
     with pytest.raises(BadRequest, match=why) as refusal:
         grammar(whole, "tools")
     assert (refusal.value.param, refusal.value.error_code) == ("tools", "invalid_schema")
+
+
+def _alternatives(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, schema]}
+
+
+def _items(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"prefixItems": [schema, schema], "items": False}
+
+
+def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": {"a": schema, "b": schema}}
+
+
+@pytest.mark.parametrize("twice", [_alternatives, _items, _properties])
+def test_references_that_double_at_each_step_are_refused_before_they_take_for_ever(
+    twice: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    steps = {f"s{step}": twice({"$ref": f"#/$defs/s{step + 1}", "minimum": 0}) for step in range(40)}
+    schema = {"$defs": {**steps, "s40": {"type": "integer"}}, "$ref": "#/$defs/s0"}
+    with pytest.raises(BadRequest, match="it is too large"):
+        grammar(schema, "tools")
+
+
+def test_arrays_of_arrays_are_written_once() -> None:
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(30):
+        schema = {"type": "array", "items": schema, "minItems": 1}
+    assert len(ebnf(schema)) < 10_000
+
+
+def test_a_reference_beside_a_description_may_lead_back_as_pydantic_1_writes_it() -> None:
+    node = {"properties": {"next": {"title": "Next", "allOf": [{"$ref": "#/definitions/Node"}]}}}
+    found = re.compile(as_regex(ebnf({"definitions": {"Node": node}, "$ref": "#/definitions/Node"}), depth=12))
+    assert found.fullmatch('{"next": {"next": {}}}')
+    assert not found.fullmatch('{"next": 1}')
+
+
+@pytest.mark.parametrize(
+    ("expression", "cost"),
+    [
+        (r"^\d{3}$", 3),
+        (r"^(ab{2}|[x-z]{2,4}){3}$", 3 * (1 + 2 + 4)),
+        (r"^[a-z]{5,}$", 5 * weight.LETTERS),
+        (r"^.{0,9}$", 9 * weight.ANY),
+        (r"^[^b]\{9\}\"$", weight.ANY + 4),
+        (r"^[äö\u0100-\uffff]$", weight.ANY),
+    ],
+)
+def test_the_cost_of_a_pattern_counts_every_place(expression: str, cost: int) -> None:
+    assert weight.weight(pattern(expression)) == cost
 
 
 def test_whatever_is_sent_is_a_grammar_or_a_refusal() -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from moorage.runtimes.openvino.grammar import numerals, strings
 from moorage.runtimes.openvino.grammar.merge import merged
 from moorage.runtimes.openvino.grammar.notation import EMPTY, Unfit, counted, either, quoted
+from moorage.runtimes.openvino.grammar.weight import weight
 
 Json = dict[str, Any]
 
@@ -28,6 +29,13 @@ TELLING = {
 }
 """Keywords that tell the kind of value where `type` does not."""
 RULES_MAX = 2000
+VALUES_MAX = 10_000
+"""References that say more are followed each time anew: thirty that lead to the next one twice are a thousand million
+values."""
+CHARS_MAX = 4_000_000
+"""Of all rules and their parts, as they are put together."""
+WEIGHT_MAX = 50_000
+"""Of all values that differ: a second and a half, once a schema, in which the engine does nothing else."""
 ITEMS_MAX = 1000
 """A count beyond it is left open above, and refused below."""
 ALTERNATIVES = ("anyOf", "oneOf")
@@ -44,6 +52,11 @@ class _Grammar:
         self._rules: dict[str, str] = {}
         self._named: dict[str, str] = {}
         """Rules by what they are of: a reference, or an expression that is needed again."""
+        self._around: frozenset[str] = frozenset()
+        """References that lead here with nothing written in between."""
+        self._values = 0
+        self._chars = 0
+        self._weight = 0
 
     def text(self) -> str:
         root = self._reference("#")
@@ -53,6 +66,12 @@ class _Grammar:
     def _rule(self, key: str, body: str) -> str:
         if key not in self._named:
             self._named[key] = self._new(body)
+            self._weight += weight(body)
+            if self._weight > WEIGHT_MAX:
+                raise Unfit(
+                    "its patterns, lengths and bounds are too much for OpenVINO GenAI: leave some out, give several "
+                    "the same, or run the model with engine: llama.cpp"
+                )
         return self._named[key]
 
     def _new(self, body: str) -> str:
@@ -64,9 +83,14 @@ class _Grammar:
 
     def _reference(self, pointer: str) -> str:
         """A rule of its own, which may come again within itself."""
+        if pointer in self._around:
+            raise Unfit("$ref leads around in a circle")
         if pointer not in self._named:
             self._named[pointer] = name = self._new("")
+            around = self._around
+            self._around = around | {pointer}
             self._rules[name] = self._value(self._found(pointer))
+            self._around = around
         return self._named[pointer]
 
     def _found(self, pointer: str) -> Any:
@@ -84,6 +108,16 @@ class _Grammar:
         return place
 
     def _value(self, schema: Any) -> str:
+        self._values += 1
+        if self._values > VALUES_MAX:
+            raise Unfit("it is too large")
+        expression = self._expression(schema)
+        self._chars += len(expression)
+        if self._chars > CHARS_MAX:
+            raise Unfit("it is too large")
+        return expression
+
+    def _expression(self, schema: Any) -> str:
         if schema is True:
             return self._any()
         if not isinstance(schema, dict):
@@ -91,6 +125,10 @@ class _Grammar:
         known = cast("Json", schema)
         if "$ref" in known and not _meaning(known) - {"$ref"}:
             return self._reference(str(known["$ref"]))
+        parts: Any = known.get("allOf")
+        if _meaning(known) == {"allOf"} and isinstance(parts, list) and len(cast("list[Any]", parts)) == 1:
+            # How pydantic 1 writes a reference beside a description: it may lead back to where it is.
+            return self._value(parts[0])
         known = self._flat(known, 0)
         if refused := sorted(REFUSED & known.keys()):
             raise Unfit(f"{refused[0]} cannot be kept")
@@ -137,10 +175,11 @@ class _Grammar:
         return either(quoted(json.dumps(value, ensure_ascii=False)) for value in fitting)
 
     def _kind(self, kind: str, schema: Json) -> str:
-        if kind == "object":
-            return self._object(schema)
-        if kind == "array":
-            return self._array(schema)
+        if kind in ("object", "array"):
+            around, self._around = self._around, frozenset()
+            written = self._object(schema) if kind == "object" else self._array(schema)
+            self._around = around
+            return written
         if kind == "string":
             body = _string(schema)
         elif kind in ("number", "integer"):
@@ -211,7 +250,9 @@ class _Grammar:
             if least:
                 raise Unfit("minItems asks for items, and none are allowed")
             return '"[]"'
-        return f'"[" {_listing(self._value(items), least, most)} "]"'
+        item = self._value(items)
+        # Written twice in a list: an array of arrays of arrays would double each time.
+        return f'"[" {_listing(self._rule(item, item), least, most)} "]"'
 
     def _any(self) -> str:
         if "any" not in self._named:

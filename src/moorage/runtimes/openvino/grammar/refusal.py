@@ -13,6 +13,8 @@ def grammar(schema: dict[str, Any], param: str) -> str:
         return ebnf(schema)
     except Unfit as error:
         reason = str(error)
+    except RecursionError:
+        reason = "it is nested too deeply, or leads around in a circle"
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
         reason = f"it is no JSON schema ({error})"
     raise BadRequest(f"{param} cannot be turned into a grammar: {reason}", param=param, code="invalid_schema")

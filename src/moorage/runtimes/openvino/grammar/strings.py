@@ -13,8 +13,8 @@ from moorage.runtimes.openvino.grammar.pattern import pattern
 
 LENGTH_MAX = 128
 """Of a string whose length a schema bounds."""
-OWN_LENGTH_MAX = 64
-"""Of one that only we bound, so that a small model ends it."""
+OWN_LENGTHS = (8, 16, 32, 64)
+"""Of those that only we bound, so that a small model ends them: few, since each is compiled once."""
 TRUSTED_LENGTH = 1024
 """Of our own bounds, those that only a model that ends its strings itself is given."""
 
@@ -48,7 +48,7 @@ def string(least: int, most: int | Bound | None) -> str:
     if isinstance(most, Bound):
         if most >= TRUSTED_LENGTH and not least:
             return STRING
-        most = max(least, min(most, OWN_LENGTH_MAX))
+        most = max(least, *(length for length in OWN_LENGTHS if length <= max(most, OWN_LENGTHS[0])))
     if not least and most is None:
         return STRING
     if most is not None and most < least:
