@@ -39,6 +39,8 @@ QUANTIZED_BYTES: Mapping[str, float] = {"int8": 1 + 2 / 128, "fp8": 1, "int4": 0
 """Of a weight that is made smaller as it is loaded, its share of scale and zero point counted."""
 MEMORY_SHARE = 0.9
 """Of a machine's memory, what engines may use; the rest is the system's and ours."""
+OWN_BYTES = 192 * MIB
+"""What a server takes besides its engines: supervisor, a gateway, keepers. Counts where memory is small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +263,11 @@ def compute_bytes(facts: ModelFacts, footprint: Footprint, use: Use) -> int:
 def pool_tokens(need: MemoryEstimate) -> int | None:
     """Tokens of context the KV cache holds over all calls. None where nothing is known of one token."""
     return need.kv_bytes // need.kv_bytes_per_token if need.kv_bytes_per_token else None
+
+
+def usable_bytes(machine_bytes: int) -> int:
+    """What all engines of a machine may use together."""
+    return max(0, int(min(machine_bytes * MEMORY_SHARE, machine_bytes - OWN_BYTES)))
 
 
 def shortage(need: MemoryEstimate | None, machine_bytes: int, device_bytes: float) -> str:

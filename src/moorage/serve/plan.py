@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from moorage.config.model import ModelSpec
 from moorage.config.units import Unfit, size_bytes
 from moorage.core.devices import Hold, key
-from moorage.core.memory import MEMORY_SHARE, MemoryEstimate
+from moorage.core.memory import MemoryEstimate, usable_bytes
 from moorage.core.text import human
 from moorage.engines.choose import pinned
 from moorage.engines.registry import registered
@@ -149,7 +149,7 @@ class _Taken:
 
     @property
     def left_bytes(self) -> float:
-        return _usable(self.machine) - self.processor_bytes
+        return usable_bytes(self.machine.memory_bytes) - self.processor_bytes
 
     def add(self, sized: Sized) -> None:
         self.processor_bytes += sized.processor_bytes
@@ -165,7 +165,7 @@ class _Taken:
             Room(
                 name="processor",
                 has_bytes=own,
-                usable_bytes=_usable(self.machine),
+                usable_bytes=usable_bytes(self.machine.memory_bytes),
                 taken_bytes=self.processor_bytes,
             ),
             *(
@@ -210,7 +210,8 @@ def _too_large(roomy: Sized, machine: Machine) -> str:
     if memory is None:
         return "it needs more memory than this machine has"
     if not memory.devices:
-        return f"it needs {human(memory.total_bytes)} of memory, and may use {human(_usable(machine))} of this machine"
+        usable = human(usable_bytes(machine.memory_bytes))
+        return f"it needs {human(memory.total_bytes)} of memory, and may use {usable} of this machine"
     largest = max(each.memory_bytes for each in machine.devices)
     each = "each of " if memory.devices > 1 else ""
     cards = f"{each}{memory.devices} accelerator{'s' if memory.devices > 1 else ''}"
@@ -220,10 +221,6 @@ def _too_large(roomy: Sized, machine: Machine) -> str:
 def _beside(sized: Sized, beside: _Taken) -> str:
     left = human(max(0.0, beside.left_bytes))
     return f"it needs {human(sized.processor_bytes)} of memory, and the models before it leave {left}"
-
-
-def _usable(machine: Machine) -> int:
-    return int(machine.memory_bytes * MEMORY_SHARE)
 
 
 def _together(planned: Sequence[Planned], machine: Machine) -> tuple[Change, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from moorage.core.memory import MEMORY_SHARE
+from moorage.core.memory import usable_bytes
 from moorage.core.text import human
 from moorage.environments.bounded import together
 from moorage.errors import MoorageError
@@ -173,7 +173,7 @@ def together_in_memory(need: int, usable: int, available: int) -> Finding:
     """In bytes: what the models take together, what they may take, what is free at this moment."""
     facts = {"need_bytes": need, "usable_bytes": usable, "available_bytes": available}
     what = f"all models: {human(need)}"
-    if need > usable * MEMORY_SHARE:
+    if need > usable_bytes(usable):
         return Finding(
             id="configuration.memory",
             level="problem",

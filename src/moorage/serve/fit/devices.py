@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from moorage.config.model import ModelSpec
-from moorage.core.devices import SLICE, Hold, grant
+from moorage.core.devices import SLICE, Hold, grant, wish_of
 from moorage.core.shares import Claim, Portion, divide
 from moorage.core.text import human
 from moorage.errors import ConfigError, MoorageError
 from moorage.serve.fit.change import Change, Known, changed, listed
-from moorage.serve.sizing import size, wish_of
+from moorage.serve.sizing import size
 from moorage.wire.control import Device, Machine
 
 CALLS = 8

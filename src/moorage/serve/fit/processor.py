@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from moorage.core.memory import MEMORY_SHARE
+from moorage.core.memory import OWN_BYTES, usable_bytes
 from moorage.core.text import human
 from moorage.errors import ConfigError
 from moorage.serve.fit.change import Change, changed, listed
@@ -19,7 +19,8 @@ def of_processor(sized: Sequence[Sized], machine: Machine, *, fit: bool) -> tupl
     Each can start alone: what does not is its engine's to refuse.
     """
     total = sum(each.processor_bytes for each in sized)
-    most = machine.memory_bytes * MEMORY_SHARE
+    most = usable_bytes(machine.memory_bytes)
+    tight = total <= machine.memory_bytes - OWN_BYTES
     if total <= most or sum(each.spec.replicas for each in sized) < 2:
         return {}, []
     changes = lowered(sized, machine, most)
@@ -33,13 +34,13 @@ def of_processor(sized: Sequence[Sized], machine: Machine, *, fit: bool) -> tupl
     )
     if changes is None:
         fix = "set replicas to 0 for some, or take smaller or more strongly quantised ones: moorage plan tells of each"
-        if total <= machine.memory_bytes and not fit:
+        if tight and not fit:
             return {}, [f"{what}: that leaves little for anything else; {fix}"]
         raise ConfigError(f"{what}: {fix}")
     if fit:
         return changes, []
     fix = f"{listed(changes)} would fit: set that in their options, or start with --fit"
-    if total <= machine.memory_bytes:
+    if tight:
         return {}, [f"{what}: that leaves little for anything else; {fix}"]
     raise ConfigError(f"{what}: {fix}")
 

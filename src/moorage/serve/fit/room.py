@@ -7,27 +7,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-
-from msgspec.structs import replace as replaced
 
 from moorage.config.load import Loaded
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.environments.bounded import together
-from moorage.environments.discovery import installations
 from moorage.errors import MoorageError
 from moorage.models.files import facts as read_facts
+from moorage.serve.equipment import equipped
 from moorage.serve.fit.change import Change, Known, changed
 from moorage.serve.fit.devices import of_devices
 from moorage.serve.fit.processor import of_processor
 from moorage.serve.sizing import size
 from moorage.serve.whereabouts import NotHere, located, stored
 from moorage.wire.control import Machine
-from moorage.worker.machine import machine as this_machine
 
 PATIENCE_S = 3.0
-"""For the headers of all files: a drive that is away must not keep a server from starting."""
+"""For the headers of all files, and for engines to tell their flags: a drive that is away must not keep a server from
+starting."""
 
 
 def settled(loaded: Loaded, *, fit: bool = False) -> Loaded:
@@ -41,7 +38,8 @@ def settled(loaded: Loaded, *, fit: bool = False) -> Loaded:
     if not specs:
         return loaded
     known = seen(specs, loaded)
-    changes, warnings = fitted(known, here(config.cache_dir), fit=fit)
+    here = equipped(config.cache_dir, os.environ, limit_s=PATIENCE_S, remember=False)
+    changes, warnings = fitted(known, here, fit=fit)
     if not changes and not warnings:
         return loaded
     local = tuple(changed(spec, changes.get(spec.name)) for spec in config.models.local)
@@ -51,12 +49,6 @@ def settled(loaded: Loaded, *, fit: bool = False) -> Loaded:
         warnings=(*loaded.warnings, *warnings),
         notices=(*loaded.notices, *(f"--fit: {change}" for change in changes.values())),
     )
-
-
-def here(cache_dir: Path) -> Machine:
-    """This machine with the engines that are installed on it, as far as they are told in time."""
-    found = together([partial(installations, cache_dir, os.environ)], PATIENCE_S)[0]
-    return replaced(this_machine(), installations=found or ())
 
 
 def seen(specs: Sequence[ModelSpec], loaded: Loaded) -> list[Known]:

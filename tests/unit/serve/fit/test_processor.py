@@ -1,6 +1,6 @@
 import pytest
 
-from moorage.core.memory import MEMORY_SHARE
+from moorage.core.memory import MEMORY_SHARE, OWN_BYTES, usable_bytes
 from moorage.errors import ConfigError
 from moorage.serve.fit.change import changed
 from moorage.serve.fit.processor import SHORTEST, lowered, of_processor
@@ -86,6 +86,7 @@ def test_a_tight_fit_is_a_warning() -> None:
     models = sized([known("a", SEVEN), known("b", SEVEN)], here)
     total = sum(each.processor_bytes for each in models)
     tight = machine(total / GIB / 0.95)
+    assert usable_bytes(tight.memory_bytes) < total < tight.memory_bytes - OWN_BYTES
     again = [size(each.spec, each.facts, here) for each in models]
     changes, (warning,) = of_processor(again, tight, fit=False)
     assert not changes
@@ -100,3 +101,13 @@ def test_files_that_are_not_here_and_models_that_cannot_start_are_left_out() -> 
 
 def test_a_machine_without_memory_to_speak_of() -> None:
     assert fitted([known("a"), known("b")], machine(0), fit=True) == ({}, [])
+
+
+def test_a_small_machine_keeps_room_for_the_server_itself() -> None:
+    assert usable_bytes(24 * GIB) == int(24 * GIB * MEMORY_SHARE)
+    assert usable_bytes(GIB) == GIB - OWN_BYTES
+    assert usable_bytes(OWN_BYTES // 2) == 0
+    models = sized([known("a"), known("b")], machine(0.9))
+    total = sum(each.processor_bytes for each in models)
+    with pytest.raises(ConfigError, match="would fit"):
+        of_processor(models, machine((total + OWN_BYTES) / GIB - 0.01), fit=False)
