@@ -2,7 +2,8 @@
 #   make serve   set up and serve a real model
 #   make test    set up and pass the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check fuzz bench-gateway bench-engine bench-encoder bench-beside format lock clean
+.PHONY: help setup serve test engines check fuzz bench-gateway bench-engine bench-engines bench-encoder bench-beside bench-memory \
+  format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +43,11 @@ serve: setup ## serve the default models; ARGS="…" are passed on
 test: $(VENV)/.ready-dev ## unit, contract, integration and end-to-end tests; ARGS="…" are passed to pytest
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
+engines: $(VENV)/.ready-dev ## the tests on vLLM, transformers and llama-server: fetches gigabytes once; ARGS="…" are passed to pytest
+	@$(VENV)/bin/moorage engine install vllm
+	@$(VENV)/bin/moorage engine install transformers
+	@$(VENV)/bin/python -m pytest tests/engines $(ARGS)
+
 fuzz: $(VENV)/.ready-dev ## a running server against its own document, for long; EXAMPLES=… cases of each route
 	@MOORAGE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(VENV)/bin/python -m pytest tests/contract/test_openapi_fuzz.py $(ARGS)
 
@@ -58,6 +64,12 @@ bench-gateway: $(VENV)/.ready ## the gateway on one core beside nginx and a bare
 
 bench-engine: $(VENV)/.ready ## streams through the gateway and straight at the runtime, in pairs; ARGS="…" are passed on
 	@$(VENV)/bin/python -m tests.bench.engine $(ARGS)
+
+bench-engines: $(VENV)/.ready-dev ## Moorage beside bare llama.cpp, vLLM and transformers; ARGS="…" are passed on
+	@$(VENV)/bin/python -m tests.bench.engines $(ARGS)
+
+bench-memory: $(VENV)/.ready-dev ## what is estimated beside what engines report; ARGS="…" are passed on
+	@$(VENV)/bin/python -m tests.bench.memory $(ARGS)
 
 bench-beside: $(VENV)/.ready-dev ## what embedding and speech cost a chat on the same machine; ARGS="…" are passed on
 	@$(VENV)/bin/python -m tests.bench.beside $(ARGS)

@@ -19,10 +19,12 @@ from tests.e2e.product import Product, wait_until
 from tests.e2e.test_cancellation import leave
 from tests.engines import vllm_parts
 
+WITH_VLLM = vllm_parts.managed("transformers") is None
+"""Its own environment is taken where there is one, else that of vLLM, of which it is a part."""
+
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.timeout(400),
-    # It comes with vLLM's environment.
     pytest.mark.skipif(vllm_parts.missing() is not None, reason=vllm_parts.missing() or ""),
 ]
 
@@ -36,7 +38,8 @@ def served(chat_weights: Path) -> Iterator[Product]:
     folder = Path(tempfile.mkdtemp(prefix="mo-"))
     source = str(vllm_parts.smollm2(chat_weights))
     config = {"models": [{"name": NAME, "aliases": ["smol"], "source": source, "engine": "transformers"}]}
-    environment = {"PATH": f"{os.environ.get('PATH', os.defpath)}:{Path(vllm_parts.python()).parent}"}
+    path = os.environ.get("PATH", os.defpath)
+    environment = {"PATH": f"{path}:{Path(vllm_parts.python()).parent}"} if WITH_VLLM else {}
     try:
         with Product(folder, config, env=environment).start().ready(200) as running:
             yield running

@@ -41,9 +41,9 @@ def program() -> str | None:
     return found.command[0] if found else None
 
 
-def managed() -> Installation | None:
+def managed(engine: str = "vllm") -> Installation | None:
     found = installations(default_cache_dir(), {"PATH": ""})
-    return next((one for one in found if one.engine == "vllm"), None)
+    return next((one for one in found if one.engine == engine), None)
 
 
 def missing() -> str | None:

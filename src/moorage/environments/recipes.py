@@ -198,10 +198,12 @@ RECIPES: Mapping[str, Recipe] = {
         programs=(Program(name="transformers", arguments=("serve",), version=("version",)),),
         variants={
             "cuda": Contents(
-                requirements=("transformers[serving]=={version}",), room_bytes=12 * GIB, imports=("torch", "fastapi")
+                requirements=("transformers[serving]=={version}", "requests"),
+                room_bytes=12 * GIB,
+                imports=("torch", "fastapi"),
             ),
             "cpu": Contents(
-                requirements=("transformers[serving]=={version}", "torch==2.13.0+cpu"),
+                requirements=("transformers[serving]=={version}", "requests", "torch==2.13.0+cpu"),
                 room_bytes=3 * GIB,
                 imports=("torch", "fastapi"),
                 elsewhere=TORCH_CPU,

@@ -105,6 +105,7 @@ class Delta(msgspec.Struct):
 
 class Choice(msgspec.Struct):
     delta: Delta = msgspec.field(default_factory=Delta)
+    finish_reason: str | None = None
 
 
 class Usage(msgspec.Struct):
@@ -237,7 +238,7 @@ class Bench:
 
 async def _read_stream(reply: "Reply", sample: Sample, began: float) -> None:
     splitter = EventSplitter()
-    last = 0.0
+    last, finished = 0.0, False
     async for piece in reply.chunks():
         now = time.perf_counter()
         for event in splitter.feed(piece):
@@ -248,13 +249,15 @@ async def _read_stream(reply: "Reply", sample: Sample, began: float) -> None:
                 continue
             chunk = _chunk(data)
             _count(sample, chunk)
+            finished = finished or any(one.finish_reason for one in chunk.choices)
             if any(one.delta.content or one.delta.reasoning_content or one.delta.tool_calls for one in chunk.choices):
                 if sample.first_s is None:
                     sample.first_s = now - began
                 else:
                     sample.gaps_s.append(now - last)
                 last = now
-    raise UpstreamBroken("a stream ended before it was complete")
+    if not finished:  # some servers say no [DONE]
+        raise UpstreamBroken("a stream ended before it was complete")
 
 
 def _chunk(data: bytes) -> Chunk:

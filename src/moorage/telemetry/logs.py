@@ -26,9 +26,7 @@ def configure(style: Style, level: str, path: str | None = None) -> None:
     """
     output = cast("TextIO", _Output(_stdout) if path == STDOUT else _file(path) if path else _Output(_stderr))
     renderers: list[Any] = (
-        [_TRACEBACKS, structlog.processors.JSONRenderer()]
-        if style == "json"
-        else [_line_for_a_person]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()] if style == "json" else [_line_for_a_person]
     )
     structlog.configure(
         processors=[

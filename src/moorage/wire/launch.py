@@ -7,7 +7,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-
 STDOUT = "-"
 
 

@@ -32,10 +32,11 @@ ABSENT = cast("Any", None)
 
 def served() -> set[tuple[str, str]]:
     """Method and path of every route; HEAD goes with GET."""
+    elastic = Elastic(ABSENT, ABSENT, "", "")
     plain = [
         *(
             route
-            for route in Routes(ABSENT, ABSENT, ABSENT, Elastic(ABSENT, ABSENT, "", ""), metrics=lambda: ABSENT).app().routes
+            for route in Routes(ABSENT, ABSENT, ABSENT, elastic, metrics=lambda: ABSENT).app().routes
             if isinstance(route, Route)
         ),
         *public.routes(ABSENT, ABSENT),
