@@ -1,5 +1,6 @@
 """`moorage plan`: what models would take, on which device, whether they fit, and what would make them fit."""
 
+import os
 import shutil
 import sys
 import textwrap
@@ -66,7 +67,7 @@ def plan(
     Exit code 1: something does not fit.
     """
     from moorage.config.load import load
-    from moorage.serve.fit.room import here
+    from moorage.serve.equipment import equipped
     from moorage.serve.plan import cards, described, document
     from moorage.serve.plan import plan as make
     from moorage.serve.whereabouts import stored
@@ -78,7 +79,7 @@ def plan(
     specs = _distinct([_spec(name, loaded) for name in models]) or list(loaded.config.models.local)
     if not specs:
         fail("the configuration has no models; name a file, a folder or a source")
-    machine = here(loaded.config.cache_dir)
+    machine = equipped(loaded.config.cache_dir, os.environ)
     sizes = cards(gpus or device_memory or "") if gpus or device_memory else ()
     made_up = bool(sizes) or memory is not None
     if made_up:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from moorage.config.model import ModelSpec
 from moorage.errors import EngineError
 from moorage.wire.control import Device
 
@@ -31,6 +32,13 @@ class Wish:
     """Of each device's memory; None wants them for itself."""
     named: tuple[str, ...] | None = None
     """Indices or UUIDs; None leaves the choice to us."""
+
+
+def wish_of(spec: ModelSpec) -> Wish:
+    """What a replica of a model asks of the accelerators."""
+    options = spec.options
+    count = options.tensor_parallel * options.pipeline_parallel * options.data_parallel
+    return Wish(model=spec.name, count=count, share=options.memory_fraction, named=options.devices)
 
 
 def key(device: Device) -> str:

@@ -8,13 +8,14 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
+from moorage.core.devices import wish_of
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import shortage
 from moorage.core.ports import Engine, LaunchOrder, Support
 from moorage.engines.libraries import LIBRARIES
 from moorage.engines.registry import load, registered
 from moorage.errors import EngineError
-from moorage.wire.control import Installation, Machine
+from moorage.wire.control import Device, Installation, Machine
 
 
 class Choice(NamedTuple):
@@ -60,26 +61,30 @@ def installed(machine: Machine, engine: str) -> Installation | None:
     return next((found for found in machine.installations if found.engine == engine), None)
 
 
+def rehearsal(spec: ModelSpec, facts: ModelFacts, machine: Machine, devices: tuple[Device, ...]) -> LaunchOrder:
+    """The order of a start that never happens, for what an adapter would do."""
+    return LaunchOrder(
+        replica=spec.name,
+        model=spec,
+        facts=facts,
+        machine=machine,
+        socket="/run/rehearsal/engine.sock",
+        port=1,
+        token="",
+        loras=spec.options.lora,
+        devices=devices,
+    )
+
+
 Trial = Callable[[Engine], str]
 """What keeps an engine that reads the model from doing all that is asked of it; empty where nothing does."""
 
 
 def trial(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Trial:
-    """Plans a start that never happens: an option that one engine lacks leads to the next, not to a failed start."""
-    count = spec.options.tensor_parallel * spec.options.pipeline_parallel * spec.options.data_parallel
+    """An option that one engine lacks leads to the next, not to a failed start."""
+    order = rehearsal(spec, facts, machine, machine.devices[: wish_of(spec).count])
 
     def of(engine: Engine) -> str:
-        order = LaunchOrder(
-            replica="trial",
-            model=spec,
-            facts=facts,
-            machine=machine,
-            socket="/trial/engine.sock",
-            port=1,
-            token="",
-            loras=spec.options.lora,
-            devices=machine.devices[:count],
-        )
         try:
             launch = engine.launch(order)
         except EngineError as error:

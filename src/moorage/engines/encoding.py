@@ -7,6 +7,7 @@ from moorage.core.ports import Launch, LaunchOrder
 from moorage.engines import embedded
 from moorage.engines.encoding_fitting import fit
 from moorage.engines.options import unused
+from moorage.engines.tasks import wanted
 from moorage.errors import EngineError
 from moorage.wire.names import Task
 from moorage.wire.runtime import EncoderSettings
@@ -54,7 +55,7 @@ def launch(order: LaunchOrder, footprint: Footprint, *, engine: str, host: str) 
 
 def task_of(spec: ModelSpec, facts: ModelFacts) -> Task:
     """Raises EngineError for a task that the files cannot do."""
-    task: Task = facts.task if spec.task == "auto" else spec.task
+    task = wanted(spec, facts)
     if task not in TASKS:
         raise EngineError(f"model {spec.name!r} is an encoder of texts: set its task to one of {', '.join(TASKS)}")
     if task != facts.task and task == "rerank":

@@ -14,6 +14,7 @@ from moorage.engines.llama_server_signatures import SIGNATURES
 from moorage.engines.llamacpp_fitting import Fit, fit, memory_on
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
+from moorage.engines.tasks import task_of
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine, Manners
 from moorage.wire.names import Task
@@ -86,7 +87,7 @@ class LlamaServer:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
-        task = program.task_of(spec, facts, self.name, TASKS)
+        task = task_of(spec, facts, self.name, TASKS)
         found = program.installation(order, self.name)
         share = spec.options.memory_fraction
         program.refuse(spec, OURS, {})

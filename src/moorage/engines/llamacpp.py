@@ -11,6 +11,7 @@ from moorage.engines.llamacpp_fitting import Fit, fit
 from moorage.engines.llamacpp_signatures import SIGNATURES
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
+from moorage.engines.tasks import task_of
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
 from moorage.wire.names import Task
@@ -38,9 +39,7 @@ class LlamaCpp:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
-        task: Task = facts.task if spec.task == "auto" else spec.task
-        if task not in TASKS:
-            raise EngineError(f"llama.cpp has no routes for a model to {task}; model {spec.name!r} can {facts.task}")
+        task = task_of(spec, facts, self.name, TASKS)
         chosen = fit(spec, facts, order.machine, task)
         settings = LlamaCppSettings(
             socket=order.socket,

@@ -14,6 +14,7 @@ from moorage.engines.footprints import least_bytes
 from moorage.engines.mistralrs_signatures import SIGNATURES
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
+from moorage.engines.tasks import task_of
 from moorage.errors import EngineError
 from moorage.wire.control import Installation, Load, Machine, Manners
 from moorage.wire.names import Task
@@ -94,7 +95,7 @@ class MistralRs:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
-        task = program.task_of(spec, facts, self.name, TASKS)
+        task = task_of(spec, facts, self.name, TASKS)
         found = program.installation(order, self.name)
         program.refuse(spec, OURS, NEUTRAL)
         _check(order)

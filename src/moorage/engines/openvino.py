@@ -12,9 +12,8 @@ from moorage.engines.footprints import least_bytes
 from moorage.engines.openvino_fitting import fit
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
-from moorage.errors import EngineError
+from moorage.engines.tasks import task_of
 from moorage.wire.control import Load, Machine
-from moorage.wire.names import Task
 from moorage.wire.runtime import OpenVinoSettings
 
 HONOURED = frozenset(
@@ -55,11 +54,9 @@ class OpenVino:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
-        task: Task = facts.task if spec.task == "auto" else spec.task
         if facts.task in encoding.TASKS:
             return openvino_encoding.launch_encoder(order)
-        if task != "generate":
-            raise EngineError(f"OpenVINO has no routes for this model to {task}; model {spec.name!r} can {facts.task}")
+        task = task_of(spec, facts, self.name, ("generate",))
         chosen = fit(spec, facts, order.machine)
         settings = OpenVinoSettings(
             socket=order.socket,

@@ -1,16 +1,14 @@
-"""What the adapters of engines that are programs share: whether one is installed, what for, and with what devices."""
+"""What the adapters of engines that are programs share: whether one is installed, and with what devices."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
-from moorage.core.facts import ModelFacts
 from moorage.core.ports import LaunchOrder, Support
 from moorage.engines.choose import installed
 from moorage.errors import EngineError
 from moorage.wire.control import Device, Installation, Machine
-from moorage.wire.names import Task
 
 CUDA = "cuda"
 
@@ -37,14 +35,6 @@ def on_devices(machine: Machine, devices: Sequence[Device], share: float | None)
     if not devices:
         return machine
     return replace(machine, memory_bytes=int(sum(device.memory_bytes for device in devices) * (share or 1.0)))
-
-
-def task_of(spec: ModelSpec, facts: ModelFacts, engine: str, tasks: Collection[Task]) -> Task:
-    """What the replica is for. Raises EngineError for what the engine has no routes for."""
-    task: Task = facts.task if spec.task == "auto" else spec.task
-    if task not in tasks:
-        raise EngineError(f"{engine} has no routes for a model to {task}; model {spec.name!r} can {facts.task}")
-    return task
 
 
 def first(metrics: Mapping[str, float], *names: str) -> float | None:

@@ -16,6 +16,7 @@ from moorage.engines.footprints import least_bytes
 from moorage.engines.options import unused
 from moorage.engines.sglang_signatures import SIGNATURES
 from moorage.engines.signatures import diagnose
+from moorage.engines.tasks import task_of
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine, Manners
 from moorage.wire.names import Task
@@ -116,7 +117,7 @@ class SgLang:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec = order.model
-        task = program.task_of(spec, order.facts, self.name, TASKS)
+        task = task_of(spec, order.facts, self.name, TASKS)
         found = program.installation(order, self.name)
         program.refuse(spec, OURS, NEUTRAL)
         kv_dtype, kv_why = _kv_dtype(spec)

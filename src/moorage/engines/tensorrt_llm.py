@@ -14,6 +14,7 @@ from moorage.engines.choose import installed
 from moorage.engines.footprints import least_bytes
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
+from moorage.engines.tasks import task_of
 from moorage.engines.tensorrt_llm_signatures import SIGNATURES
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine, Manners
@@ -101,7 +102,7 @@ class TensorRtLlm:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts = order.model, order.facts
-        task = program.task_of(spec, facts, self.name, TASKS)
+        task = task_of(spec, facts, self.name, TASKS)
         found = program.installation(order, self.name)
         program.refuse(spec, OURS, NEUTRAL)
         if spec.options.rope_scaling is not None:

@@ -13,6 +13,7 @@ from moorage.engines.choose import installed
 from moorage.engines.footprints import least_bytes, need
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
+from moorage.engines.tasks import task_of
 from moorage.engines.transformers_serve_signatures import SIGNATURES
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine, Manners
@@ -82,7 +83,7 @@ class TransformersServe:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec, facts, options = order.model, order.facts, order.model.options
-        program.task_of(spec, facts, self.name, TASKS)
+        task_of(spec, facts, self.name, TASKS)
         found = program.installation(order, self.name)
         _refuse_ours(order)
         arguments = Arguments(spec, found, GONE)

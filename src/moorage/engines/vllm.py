@@ -11,6 +11,7 @@ from moorage.engines.choose import installed
 from moorage.engines.footprints import least_bytes
 from moorage.engines.options import unused
 from moorage.engines.signatures import diagnose
+from moorage.engines.tasks import task_of
 from moorage.engines.vllm_fitting import LIBRARY, Fit, fit
 from moorage.engines.vllm_flags import KV_BYTES, KV_DTYPES, check, command, stretched, unix_socket
 from moorage.engines.vllm_signatures import SIGNATURES
@@ -79,7 +80,7 @@ class Vllm:
 
     def launch(self, order: LaunchOrder) -> Launch:
         spec = order.model
-        task = program.task_of(spec, order.facts, self.name, TASKS)
+        task = task_of(spec, order.facts, self.name, TASKS)
         found = program.installation(order, self.name)
         check(spec)
         facts = stretched(order.facts, spec)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
-from moorage.core.devices import Hold, Wish, grant
+from moorage.core.devices import Hold, grant, wish_of
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import MemoryEstimate, shortage
-from moorage.core.ports import Launch, LaunchOrder
-from moorage.engines.choose import Choice, choose, offered
+from moorage.core.ports import Launch
+from moorage.engines.choose import Choice, choose, offered, rehearsal
 from moorage.errors import MoorageError
 from moorage.wire.control import Machine
 
@@ -54,13 +54,6 @@ class Sized:
         return self.memory.processor_bytes * self.spec.replicas if self.memory is not None else 0
 
 
-def wish_of(spec: ModelSpec) -> Wish:
-    """What a replica asks of the accelerators."""
-    options = spec.options
-    count = options.tensor_parallel * options.pipeline_parallel * options.data_parallel
-    return Wish(model=spec.name, count=count, share=options.memory_fraction, named=options.devices)
-
-
 def size(spec: ModelSpec, facts: ModelFacts, machine: Machine, held: Mapping[str, Hold] | None = None) -> Sized:
     """`held` are the shares that others have already, by replica. Raises nothing for what does not fit."""
     try:
@@ -77,18 +70,9 @@ def size(spec: ModelSpec, facts: ModelFacts, machine: Machine, held: Mapping[str
             own.append(hold)
     except MoorageError as error:
         return Sized(spec=spec, facts=facts, engine=engine, problem=error.message, crowded=True)
-    order = LaunchOrder(
-        replica=spec.name,
-        model=spec,
-        facts=facts,
-        machine=offered(machine, spec),
-        socket="/run/plan/engine.sock",
-        token="",
-        port=1,
-        devices=own[0].devices if own else (),
-    )
+    devices = own[0].devices if own else ()
     try:
-        launch = choice.engine.launch(order)
+        launch = choice.engine.launch(rehearsal(spec, facts, offered(machine, spec), devices))
     except MoorageError as error:
         return Sized(spec=spec, facts=facts, engine=engine, holds=tuple(own), problem=error.message)
     smallest = min((device.memory_bytes * hold.share for hold in own for device in hold.devices), default=0)

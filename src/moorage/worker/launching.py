@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from moorage import __version__
 from moorage.config.model import ModelSpec
-from moorage.core.devices import Hold, Wish, environment
+from moorage.core.devices import Hold, environment, wish_of
 from moorage.core.ports import Engine, Launch, LaunchOrder
 from moorage.core.remedies import Remedy, summary, with_remedies
 from moorage.core.replica import fingerprint
@@ -176,12 +176,9 @@ def _remedies_why(remedies: tuple[Remedy, ...], *, remembered: bool) -> tuple[st
 
 def _hold(berth: Berth, replica: str, spec: ModelSpec, choice: Choice) -> Hold | None:
     """The accelerators of a replica whose engine computes on them. Raises EngineError where they cannot be had."""
-    options = spec.options
-    if not choice.accelerator or options.devices == ():
+    if not choice.accelerator or spec.options.devices == ():
         return None
-    count = options.tensor_parallel * options.pipeline_parallel * options.data_parallel
-    wish = Wish(model=spec.name, count=count, share=options.memory_fraction, named=options.devices)
-    return berth.pool.take(replica, wish)
+    return berth.pool.take(replica, wish_of(spec))
 
 
 def _devices_why(hold: Hold | None) -> tuple[str, ...]:

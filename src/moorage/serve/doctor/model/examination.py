@@ -8,19 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from moorage.config.model import ModelSpec
 from moorage.core.remedies import with_remedies
 from moorage.environments.bounded import together
-from moorage.environments.discovery import Finder
 from moorage.errors import MoorageError
 from moorage.serve.doctor import configuration, ports
 from moorage.serve.doctor.examination import Report
 from moorage.serve.doctor.findings import Finding
 from moorage.serve.doctor.model import files, history, plan, server
 from moorage.serve.doctor.secrets import Scrubber
-from moorage.worker.machine import machine
+from moorage.serve.equipment import equipped
 
 if TYPE_CHECKING:
     from moorage.config.load import Loaded
@@ -126,8 +123,7 @@ def _here(spec: ModelSpec, config: "Config", environ: Mapping[str, str], row: "R
     known = history.states(config.state_dir, config.server.port)
     yield from files.examine(spec, config.cache_dir, environ, found)
     if found.facts is not None:
-        finder = Finder(config.cache_dir, environ, limit_s=PROGRAM_S, remember=False)
-        here = replace(machine(), installations=finder.installations())
+        here = equipped(config.cache_dir, environ, limit_s=PROGRAM_S, remember=False)
         begun = _with_remembered(spec, known)
         yield from plan.examine(begun, found.facts, here, runs=server.is_ready(row))
     yield from _ports(spec, config)

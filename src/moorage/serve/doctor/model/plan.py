@@ -30,15 +30,16 @@ PARTS = {
 def examine(spec: ModelSpec, facts: ModelFacts, here: Machine, *, runs: bool) -> Iterator[Finding]:
     """`runs` says whether the model is served already, so that the memory it takes is not free."""
     try:
-        engine = choose(spec, facts, here).engine
+        choice = choose(spec, facts, here)
     except MoorageError as error:
         yield impossible("engine.choice", error.message)
-        yield from others(spec, facts, here, chosen="")
+        yield from others(facts, here, chosen="")
         return
+    engine = choice.engine
     support = engine.supports(facts, offered(here, spec))
     yield chosen(engine, support, version_of(engine.name, offered(here, spec)), named=spec.engine != "auto")
     yield proven(engine, version_of(engine.name, here))
-    yield from others(spec, facts, here, chosen=engine.name)
+    yield from others(facts, here, chosen=engine.name, why=choice.why)
     sized = size(spec, facts, here)
     if sized.problem:
         yield impossible("plan.option", sized.problem)
@@ -71,19 +72,22 @@ def proven(engine: Engine, version: str) -> Finding:
     return Finding(id="engine.proven", level="ok", what="proven", detail=f"seen running: {engine.proven}", facts=facts)
 
 
-def others(spec: ModelSpec, facts: ModelFacts, here: Machine, chosen: str) -> Iterator[Finding]:
-    """Each engine that is not taken, with its own reason."""
+def others(facts: ModelFacts, here: Machine, chosen: str, why: Sequence[str] = ()) -> Iterator[Finding]:
+    """Each engine that is not taken, with its own reason; `why` is what was said when one was chosen among them."""
+    said = {what: reason for what, _, reason in (line.partition(": ") for line in why)}
     for engine in registered():
         if engine.name == chosen:
             continue
         support = engine.supports(facts, here)
+        detail = said.get(f"not {engine.name}", support.why)
+        able = support.ok and detail.endswith(support.why)
         yield Finding(
             id="engine.other",
             level="note",
-            what=f"{'could be' if support.ok else 'not'} {engine.name}",
-            detail=f"{'ranked lower; ' if support.ok and spec.engine == 'auto' else ''}{support.why}",
+            what=f"{'could be' if able else 'not'} {engine.name}",
+            detail=detail,
             subject=engine.name,
-            facts={"engine": engine.name, "ok": support.ok},
+            facts={"engine": engine.name, "ok": able},
         )
 
 

@@ -2,7 +2,7 @@ from moorage.config.model import EngineOptions, ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.engines.llamacpp import LlamaCpp
 from moorage.serve.doctor.findings import Finding
-from moorage.serve.doctor.model.plan import examine, proven
+from moorage.serve.doctor.model.plan import examine, others, proven
 from moorage.wire.control import Machine
 
 GIB = 1 << 30
@@ -38,6 +38,15 @@ def test_engine_options_and_memory_are_told_with_their_reasons() -> None:
     assert parts["all"] == sum(size for name, size in parts.items() if name != "all")
     assert parts["weights_bytes"] >= FACTS.size_bytes
     assert seen["room.free"][0].level in ("ok", "warning")
+
+
+def test_an_engine_that_refused_an_option_could_not_be_taken() -> None:
+    why = ("openvino: the best", "not llama.cpp: it has no options.cpu_offload: leave it out")
+    (told,) = [finding for finding in others(FACTS, here(), "openvino", why) if finding.subject == "llama.cpp"]
+    assert (told.what, told.facts["ok"]) == ("not llama.cpp", False)
+    assert told.detail == "it has no options.cpu_offload: leave it out"
+    (told,) = [finding for finding in others(FACTS, here(), "openvino") if finding.subject == "llama.cpp"]
+    assert (told.what, told.facts["ok"]) == ("could be llama.cpp", True)
 
 
 def test_what_cannot_start_is_a_problem() -> None:
