@@ -158,6 +158,20 @@ def test_lengths_of_strings() -> None:
         strings.string(0, 500)
 
 
+def test_bounds_that_together_would_take_too_long_are_refused() -> None:
+    def lengths(first: int, last: int) -> dict[str, Any]:
+        bounded = {f"p{length}": {"type": "string", "maxLength": length} for length in range(first, last)}
+        return {"type": "object", "properties": bounded}
+
+    assert ebnf(lengths(28, 40))
+    with pytest.raises(Unfit, match="leave some out, give several the same"):
+        ebnf(lengths(28, 128))
+    same = {f"p{place}": {"type": "string", "maxLength": 100} for place in range(200)}
+    assert ebnf({"type": "object", "properties": same})
+    with pytest.raises(Unfit, match="too much for OpenVINO GenAI"):
+        ebnf({"type": "array", "items": {"type": "string", "pattern": "^" + "(.{100}x)" * 12 + "$"}})
+
+
 SCHEMAS: list[dict[str, Any]] = [
     {"type": "object", "properties": {"a": {"type": "null"}, "b": {"type": "boolean"}}, "required": ["b"]},
     {"type": "object", "properties": {"a": {"enum": [1, "x", None]}, "b": {"const": {"k": [1]}}}},
@@ -228,6 +242,10 @@ def test_what_a_grammar_allows_fits_its_schema(schema: dict[str, Any]) -> None:
         ({"type": "string", "pattern": "^(((a{128}){128}){128}){128}$"}, "too much for OpenVINO GenAI"),
         ({"type": "string", "pattern": f"^{'.{0,128}' * 100}$"}, "too much for OpenVINO GenAI"),
         ({"properties": {f"p{size}": {"type": "string", "maxLength": size} for size in range(100, 128)}}, "too much"),
+        ({"type": "string", "pattern": f"^{'.*' * 300}x$"}, "too much for OpenVINO GenAI"),
+        ({"type": "string", "pattern": "^((a?){128}){100}$"}, "too much for OpenVINO GenAI"),
+        ({"properties": {f"p{place}": {"type": "null"} for place in range(400)}}, "too much for OpenVINO GenAI"),
+        ({"enum": ["x" * 300_000]}, "too much for OpenVINO GenAI"),
         ({"enum": ["x" * 5_000_000]}, "too large"),
     ],
     ids=lambda value: json.dumps(value)[:60],
@@ -285,6 +303,7 @@ def test_a_reference_beside_a_description_may_lead_back_as_pydantic_1_writes_it(
         (r"^[a-z]{5,}$", 5 * weight.LETTERS),
         (r"^.{0,9}$", 9 * weight.ANY),
         (r"^[^b]\{9\}\"$", weight.ANY + 4),
+        (r"^(a?b*[0-9]{0,5}){4}$", 4 * (1 + 1 + 5) + (4 * 3) ** 3 // 250),
         (r"^[äö\u0100-\uffff]$", weight.ANY),
     ],
 )

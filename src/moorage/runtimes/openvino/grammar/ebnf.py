@@ -12,7 +12,7 @@ from typing import Any, cast
 from moorage.runtimes.openvino.grammar import numerals, strings
 from moorage.runtimes.openvino.grammar.merge import merged
 from moorage.runtimes.openvino.grammar.notation import EMPTY, Unfit, counted, either, quoted
-from moorage.runtimes.openvino.grammar.weight import weight
+from moorage.runtimes.openvino.grammar.weight import of_optional, of_text, weight
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ values."""
 CHARS_MAX = 4_000_000
 """Of all rules and their parts, as they are put together."""
 WEIGHT_MAX = 50_000
-"""Of all values that differ: a second and a half, once a schema, in which the engine does nothing else."""
+"""Of all that differs: about a second and a half, once a schema, in which the engine does nothing else."""
 ITEMS_MAX = 1000
 """A count beyond it is left open above, and refused below."""
 ALTERNATIVES = ("anyOf", "oneOf")
@@ -61,18 +61,23 @@ class _Grammar:
     def text(self) -> str:
         root = self._reference("#")
         lines = [f"root ::= {root}", *(f"{name} ::= {body}" for name, body in self._rules.items())]
-        return "\n".join(lines) + "\n"
+        text = "\n".join(lines) + "\n"
+        self._charge(of_text(text))
+        return text
 
     def _rule(self, key: str, body: str) -> str:
         if key not in self._named:
             self._named[key] = self._new(body)
-            self._weight += weight(body)
-            if self._weight > WEIGHT_MAX:
-                raise Unfit(
-                    "its patterns, lengths and bounds are too much for OpenVINO GenAI: leave some out, give several "
-                    "the same, or run the model with engine: llama.cpp"
-                )
+            self._charge(weight(body))
         return self._named[key]
+
+    def _charge(self, cost: int) -> None:
+        self._weight += cost
+        if self._weight > WEIGHT_MAX:
+            raise Unfit(
+                "its patterns, lengths, bounds and optional properties are too much for OpenVINO GenAI: leave some "
+                "out, give several the same, or run the model with engine: llama.cpp"
+            )
 
     def _new(self, body: str) -> str:
         name = f"r{len(self._rules)}"
@@ -214,6 +219,7 @@ class _Grammar:
         pairs = [
             f"{quoted(json.dumps(name, ensure_ascii=False) + ': ')} {self._value(of)}" for name, of in named.items()
         ]
+        self._charge(of_optional(len(named.keys() - required)))
         first, later = EMPTY, EMPTY
         for pair, name in reversed(list(zip(pairs, named, strict=True))):
             pair = self._new(pair)
