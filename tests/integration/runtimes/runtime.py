@@ -78,16 +78,17 @@ class Runtime:
             self.process.kill()
             self.process.wait()
 
-    def start(self) -> Self:
+    def start(self, *before: str, **env: str) -> Self:
+        """`before`: a command that runs ours."""
         config = self._folder / "settings.json"
         config.write_bytes(runtime.encode(self.settings))
         with self.log_path.open("wb") as log, self.out_path.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"moorage.runtimes.{self.name}", str(config)],
+                [*before, sys.executable, "-m", f"moorage.runtimes.{self.name}", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
-                env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+                env={**os.environ, "GGML_NO_BACKTRACE": "1", **env},
             )
         return self
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from moorage.errors import MoorageError
 from moorage.runtimes.generating.counters import TextCounters
+from moorage.runtimes.generating.markup import Markup
 from moorage.runtimes.generating.merging import merged
 from moorage.runtimes.generating.pieces import Piece, Usage
-from moorage.runtimes.generating.port import Messages, ModelInfo, Order, Token
+from moorage.runtimes.generating.port import Messages, ModelInfo, Order, Prompt, Token
 from moorage.runtimes.generating.refusals import context_exceeded
 from moorage.runtimes.generating.slots import Slots
 from moorage.runtimes.openvino.grammar.refusal import grammar
 from moorage.runtimes.openvino.library import Library
 from moorage.runtimes.openvino.messages import template_messages
+from moorage.runtimes.openvino.pieces import pieces
 from moorage.runtimes.openvino.sampling import parameters, refuse
 from moorage.runtimes.openvino.stepping import Stepper
 from moorage.runtimes.openvino.writer import Writer
@@ -31,6 +33,8 @@ class Choice:
     tokens: list[int]
     fields: Json
     number: int
+    markup: Markup | None
+    """How the text of a chat is read; None where it is what it is."""
     shared: asyncio.Event
     """Set when the prompt's first choice has begun to write, or never will: the others find its prompt in the cache."""
 
@@ -94,7 +98,10 @@ class OpenVinoGenerator:
     def _choices(self, order: Order) -> list[Choice]:
         """Raises BadRequest."""
         refuse(order, self._info)
-        tokens = self._read(order)
+        prompt = order.prompt
+        if isinstance(prompt, Messages):
+            prompt = self._prompt(prompt.messages, prompt.tools, chat_template_kwargs=prompt.template)
+        tokens = self._read(prompt)
         room = self._info.context - len(tokens)
         if room < 1:
             raise context_exceeded(len(tokens), self._info.context)
@@ -106,6 +113,7 @@ class OpenVinoGenerator:
                 tokens=tokens,
                 fields=self._fields(order, number, most),
                 number=number,
+                markup=self._markup(order, prompt),
                 shared=shared,
             )
             for number in range(order.choices)
@@ -119,16 +127,18 @@ class OpenVinoGenerator:
             fields |= {"grammar": grammar(order.schema, order.schema_param), "ignore_eos": False}
         return fields
 
-    def _read(self, order: Order) -> list[int]:
-        prompt = order.prompt
+    def _read(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, list):
             return prompt
-        if isinstance(prompt, Messages):
-            prompt = self._prompt(prompt.messages, prompt.tools, chat_template_kwargs=prompt.template)
         least = self._library.vocabulary.least_tokens(prompt)
         if least > self._info.context:
             raise context_exceeded(f"at least {least}", self._info.context)
         return self._library.tokens(prompt, special=True)
+
+    def _markup(self, order: Order, prompt: Prompt) -> Markup | None:
+        if not isinstance(order.prompt, Messages) or order.schema is not None or not isinstance(prompt, str):
+            return None
+        return Markup(self._library.template, prompt, tools=bool(order.prompt.tools))
 
     async def _pieces(self, choice: Choice, usage: Usage) -> AsyncGenerator[list[Piece]]:
         if choice.number:
@@ -162,9 +172,8 @@ class OpenVinoGenerator:
                         finish = "stop" if last.stopped else finish
                     if finish is not None:
                         usage.add(choice.order.place, read=len(choice.tokens), cached=None, written=written)
-                    piece = Piece(choice.index, text=found.text, logprobs=found.logprobs, finish=finish)
                     # An empty batch tells that the prompt is read.
-                    yield [piece] if piece else []
+                    yield pieces(choice.index, found, finish, choice.markup)
                     if finish is not None:
                         break
             counters.finished += 1

@@ -79,9 +79,14 @@ class Library:
         self.ends: frozenset[int] = frozenset()
         self.sampler: Sampler | None = None
         """What the model's own files say; None where they are silent."""
-        self.supports_tools = False
+        self.template = ""
         self._begin: list[int] = []
         """What the tokenizer puts before a text."""
+
+    @property
+    def supports_tools(self) -> bool:
+        """Whether the chat template shows tools to the model."""
+        return re.search(r"\btools\b", self.template) is not None
 
     def load(self) -> None:
         """Read the model and run it once. Raises EngineError."""
@@ -170,7 +175,7 @@ class Library:
         To a template that knows no tools the library would add words of its own: it is not told of any.
         """
         tokenizer = self._loaded().get_tokenizer()
-        if not tokenizer.chat_template:
+        if not self.template:
             raise BadRequest("this model has no chat template: use /v1/completions", param="messages")
         try:
             return tokenizer.apply_chat_template(
@@ -204,7 +209,7 @@ class Library:
         self.ends = frozenset({token for token in named if 0 <= token < size} | self.vocabulary.ends())
         if config.do_sample:
             self.sampler = Sampler(config.temperature, config.top_p, config.top_k, config.min_p)
-        self.supports_tools = re.search(r"\btools\b", tokenizer.chat_template) is not None
+        self.template = tokenizer.chat_template
 
     def _warm_up(self) -> None:
         """Both kinds of steps, so that nothing is compiled under a client."""

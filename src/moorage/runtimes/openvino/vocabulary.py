@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from moorage.runtimes.generating.markup import TAGS
+
 ENDS = frozenset(
     {"<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "<|return|>"}
     | {"<|call|>", "<end_of_turn>", "<EOT>", "</s>", "<｜end▁of▁sentence｜>"}
@@ -31,10 +33,11 @@ class Vocabulary:
     """Built once from what the tokenizer says of itself."""
 
     def __init__(self, pieces: Mapping[int, bytes], specials: Iterable[int], size: int) -> None:
-        """`specials` are not shown to clients."""
+        """`specials` are not shown to clients, but for those that say what the text around them is."""
         self.size = size
         """Token ids are below it."""
-        self.specials = frozenset(specials)
+        marks = {tag.encode() for tag in TAGS}
+        self.specials = frozenset(token for token in specials if pieces.get(token) not in marks)
         self._pieces = pieces
         self._longest = max((len(piece) for piece in pieces.values()), default=1)
 
