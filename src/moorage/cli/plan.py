@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from moorage.config.model import ModelSpec
     from moorage.serve.plan import Plan, Planned
 
-COLUMNS = ("MODEL", "WEIGHTS", "KV CACHE", "COMPUTE", "PROCESS", "TOTAL", "FITS")
+COLUMNS = ("MODEL", "WEIGHTS", "KV CACHE", "BUFFERS", "PROCESS", "TOTAL", "FITS")
 
 
 def _size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:

@@ -240,8 +240,10 @@ def window_tokens(facts: ModelFacts, footprint: Footprint, use: Use) -> int:
         return whole
     if footprint.window == "step":
         return min(whole, _rounded(facts.window + use.step_tokens, footprint.window_multiple))
-    # A window lies across one block more than it fills, and a step is added before what leaves it is freed.
-    return min(whole, _rounded(facts.window - 1 + use.step_tokens, footprint.block_tokens) + footprint.block_tokens)
+    # A step is added before what leaves the window is freed, and the window lies across one block more than it fills
+    # (vLLM's SlidingWindowSpec).
+    kept = min(facts.window - 1 + use.step_tokens, use.context)
+    return _rounded(kept, footprint.block_tokens) + footprint.block_tokens
 
 
 def compute_bytes(facts: ModelFacts, footprint: Footprint, use: Use) -> int:
@@ -258,11 +260,6 @@ def compute_bytes(facts: ModelFacts, footprint: Footprint, use: Use) -> int:
     scores = steps * (facts.heads or 0) / ranks * min(use.context, steps) * footprint.scores * 4
     together = max(activations, logits) + footprint.logit_copies * logits
     return math.ceil(together + masks + scores + use.sequences * footprint.sequence_bytes)
-
-
-def pool_tokens(need: MemoryEstimate) -> int | None:
-    """Tokens of context the KV cache holds over all calls. None where nothing is known of one token."""
-    return need.kv_bytes // need.kv_bytes_per_token if need.kv_bytes_per_token else None
 
 
 def usable_bytes(machine_bytes: int) -> int:

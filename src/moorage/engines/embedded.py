@@ -12,6 +12,7 @@ from moorage.config.model import ModelSpec
 from moorage.core.memory import MEMORY_SHARE, MemoryEstimate
 from moorage.core.ports import Launch, Probe, Support
 from moorage.core.text import human
+from moorage.engines.libraries import LIBRARIES
 from moorage.engines.signatures import Signature
 from moorage.errors import EngineError
 from moorage.wire import runtime
@@ -43,6 +44,10 @@ AGAIN = "Remove it and fetch it again: moorage models verify, then moorage model
 """What mends a damaged file of a model."""
 
 S = TypeVar("S", bound=RuntimeSettings)
+
+
+def absent(engine: str) -> Support:
+    return Support(ok=False, why=f"it is not installed: {LIBRARIES[engine].install}")
 
 
 def no_room(least_bytes: int, machine: Machine) -> Support | None:

@@ -16,6 +16,11 @@ class Library:
     """The extra that brings it; empty where every install has it."""
     purpose: str = ""
 
+    @property
+    def install(self) -> str:
+        """The command that brings it; empty where every install has it."""
+        return f"pip install 'moorage[{self.extra}]'" if self.extra else ""
+
 
 LIBRARIES: Mapping[str, Library] = {
     "llama.cpp": Library("xllamacpp", ("xllamacpp",), purpose="GGUF models on the processor"),

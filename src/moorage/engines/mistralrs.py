@@ -83,7 +83,7 @@ class MistralRs:
         if facts.task not in TASKS:
             return Support(ok=False, why=f"it is asked here for texts, this model is to {facts.task}")
         if installed(machine, self.name) is None:
-            return program.absent(self.name)
+            return program.absent(self.name, "put mistralrs on PATH (moorage engine install mistralrs says how)")
         cards = program.cards(machine)
         if not cards:
             return Support(ok=False, why="on the processor others are faster; this machine has no NVIDIA accelerator")

@@ -44,7 +44,7 @@ class OpenVino:
         if facts.format not in ("gguf", "openvino"):
             return Support(ok=False, why=f"it runs OpenVINO IR and some GGUF files, this one is {facts.format}")
         if importlib.util.find_spec("openvino_genai") is None:
-            return Support(ok=False, why=f"it is not installed: {openvino_encoding.INSTALL}")
+            return embedded.absent(self.name)
         if facts.format == "gguf" and (why := _unreadable(facts)):
             return Support(ok=False, why=why)
         if refusal := embedded.no_room(least_bytes(self.name, facts), machine):

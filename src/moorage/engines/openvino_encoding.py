@@ -11,7 +11,6 @@ from moorage.wire.control import Machine
 
 ENGINE = "openvino"
 HOST = "openvino_encoder"
-INSTALL = "pip install 'moorage[openvino]'"
 PROGRESS = (embedded.STEPS, embedded.CALLS_FINISHED)
 """Counters of the host that move while it works."""
 
@@ -21,7 +20,7 @@ def supports_encoder(facts: ModelFacts, machine: Machine) -> Support:
     if facts.format != "openvino":
         return Support(ok=False, why=f"of encoders it runs OpenVINO IR, this one is {facts.format}")
     if importlib.util.find_spec("openvino") is None:
-        return Support(ok=False, why=f"it is not installed: {INSTALL}")
+        return embedded.absent(ENGINE)
     if refusal := embedded.no_room(least_bytes(facts, OPENVINO_ENCODER), machine):
         return refusal
     words = f"{facts.quantization} " if facts.quantization else ""

@@ -1,7 +1,7 @@
 """How OpenVINO GenAI fails when our host runs it. Files that are damaged the host refuses before."""
 
 from moorage.engines import embedded
-from moorage.engines.openvino_encoding import INSTALL
+from moorage.engines.libraries import LIBRARIES
 from moorage.engines.signatures import Signature
 
 LLAMA_CPP = "Run the model with engine: llama.cpp, or take another file of it"
@@ -49,7 +49,7 @@ SIGNATURES = (
         name="openvino.library",
         pattern=r"No module named '(openvino_genai|openvino)'",
         cause="the libraries of OpenVINO are not installed ({0} is missing)",
-        fix=f"Install them: {INSTALL}",
+        fix=f"Install them: {LIBRARIES['openvino'].install}",
     ),
     Signature(
         name="openvino.step",

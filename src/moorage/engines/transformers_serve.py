@@ -38,7 +38,6 @@ OURS: Mapping[str, str] = {
 }
 """Flags that would undo what the adapter sees to."""
 QUANTIZATIONS = {"int8": "bnb-8bit", "int4": "bnb-4bit", "nf4": "bnb-4bit"}
-SERVED = ("/v1/chat/completions", "/v1/completions")
 NOT_SERVED = (
     *("/v1/embeddings", "/v2/embed", "/rerank", "/v1/rerank", "/v2/rerank", "/score", "/v1/score"),
     *("/classify", "/pooling", "/tokenize", "/detokenize"),

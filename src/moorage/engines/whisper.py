@@ -12,7 +12,7 @@ from moorage.engines import embedded
 from moorage.engines.shared_signatures import SIGNATURES as SHARED
 from moorage.engines.signatures import diagnose
 from moorage.engines.whisper_fitting import fit, memory
-from moorage.engines.whisper_signatures import INSTALL, OTHERWISE, SIGNATURES
+from moorage.engines.whisper_signatures import OTHERWISE, SIGNATURES
 from moorage.errors import EngineError
 from moorage.wire.control import Load, Machine
 from moorage.wire.runtime import SpeechSettings
@@ -49,7 +49,7 @@ class FasterWhisper:
         if facts.format != "ctranslate2" or facts.task != "transcribe":
             return Support(ok=False, why=f"it runs Whisper models of CTranslate2, this one is {facts.format}")
         if importlib.util.find_spec("faster_whisper") is None:
-            return Support(ok=False, why=f"it is not installed: {INSTALL}")
+            return embedded.absent(self.name)
         if refusal := embedded.no_room(memory(facts, 1).total_bytes, machine):
             return refusal
         hears = "English" if facts.languages == ("en",) else f"{len(facts.languages)} languages"

@@ -46,7 +46,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
         memory=wanted,
         why=(
             f"{calls} recordings at once: {reason}",
-            f"{threads} threads a recording: {half}",
+            f"{threads} thread{'s' if threads > 1 else ''} a recording: {half}",
             f"about {human(wanted.total_bytes)} of memory: {human(wanted.weights_bytes)} weights",
             *unused(spec, "speech", HONOURED),
             *(("8-bit integers: what it takes anyway",) if options.quantization == "int8" else ()),

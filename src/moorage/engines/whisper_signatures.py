@@ -1,9 +1,8 @@
 """How CTranslate2 fails when our speech host runs it."""
 
 from moorage.engines import embedded
+from moorage.engines.libraries import LIBRARIES
 from moorage.engines.signatures import Signature
-
-INSTALL = "pip install 'moorage[speech]'"
 
 SIGNATURES = (
     Signature(
@@ -52,7 +51,7 @@ SIGNATURES = (
         name="faster-whisper.not-installed",
         pattern=r"No module named '(faster_whisper|ctranslate2|av)'",
         cause="the libraries for speech are not installed ({0} is missing)",
-        fix=f"Install them: {INSTALL}",
+        fix=f"Install them: {LIBRARIES['faster-whisper'].install}",
     ),
     Signature(
         name="faster-whisper.library",

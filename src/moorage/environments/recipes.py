@@ -5,10 +5,9 @@ An engine's *variant* is what it computes on: `cpu` or `cuda`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 Variant = Literal["cpu", "cuda"]
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 TORCH_CPU = (
     "PyTorch publishes its builds for processors at an index of its own: give that one's address, which "

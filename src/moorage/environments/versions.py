@@ -52,6 +52,6 @@ def age(version: str) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
 
 def _unknown(engine: str) -> str:
     if library := LIBRARIES.get(engine):
-        extra = f"pip install 'moorage[{library.extra}]'" if library.extra else "it belongs to every install"
-        return f"{engine} is no program but a library within Moorage: {extra}"
+        how = library.install or "it belongs to every install"
+        return f"{engine} is no program but a library within Moorage: {how}"
     return f"there is no engine {engine!r} to install; there are {', '.join(RECIPES)}"

@@ -31,7 +31,7 @@ def test_a_table_and_what_would_help(tmp_path: Path) -> None:
     assert (code, err) == (1, "")
     lines = out.splitlines()
     assert lines[0] == "A machine with 64.0 GB of memory, 1 accelerator of 16.0 GB"
-    assert lines[2].split() == ["MODEL", "WEIGHTS", "KV", "CACHE", "COMPUTE", "PROCESS", "TOTAL", "FITS"]
+    assert lines[2].split() == ["MODEL", "WEIGHTS", "KV", "CACHE", "BUFFERS", "PROCESS", "TOTAL", "FITS"]
     assert lines[3].split()[0] == "eight"
     assert lines[3].endswith("no")
     assert "  would fit with quantization: int8" in lines

@@ -6,7 +6,7 @@ import pytest
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.ports import LaunchOrder
-from moorage.engines.whisper import INSTALL, FasterWhisper
+from moorage.engines.whisper import FasterWhisper
 from moorage.errors import EngineError
 from moorage.wire import runtime
 from moorage.wire.control import Machine
@@ -44,7 +44,7 @@ def settings(given: LaunchOrder) -> SpeechSettings:
 
 
 def test_what_it_runs() -> None:
-    pytest.importorskip("faster_whisper", reason=f"speech needs its extra: {INSTALL}")
+    pytest.importorskip("faster_whisper", reason="speech needs its extra")
     assert FasterWhisper().supports(TINY, machine()).why == "transcribes English on the CPU"
     assert FasterWhisper().supports(LARGE, machine()).why == "transcribes 2 languages on the CPU"
 

@@ -190,11 +190,6 @@ class Translation:
         self._origins[base] = key
         return base
 
-    def drop_model(self, base: Path) -> None:
-        """Take back the model begun last."""
-        self.tree["models"]["local"].pop()
-        self._origins = {path: key for path, key in self._origins.items() if path[: len(base)] != base}
-
     def _put_all(
         self, option: str, result: Any, key: Path, value: Any, bases: Sequence[Path], kind: Kind, why: str
     ) -> None:

@@ -152,7 +152,7 @@ def _nothing(row: Later, path: Path, value: Any = None) -> Note:
         if isinstance(endpoint, str) and ":14268" in endpoint
         else ""
     )
-    return Note("warned", path, why=f"has no effect in this version: {row.why}{old}")
+    return Note("warned", path, why=f"without effect in this version: {row.why}{old}")
 
 
 def _checked(annotation: Any, value: Any, path: Path) -> Note | None:

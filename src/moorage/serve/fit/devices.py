@@ -1,6 +1,6 @@
 """Models that share accelerators: whether their shares add up, and which would."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from moorage.config.model import ModelSpec
 from moorage.core.devices import SLICE, Hold, grant, wish_of
@@ -20,11 +20,11 @@ SHORTEST, COMMON = 2048, 8192
 def of_devices(known: Sequence[Known], machine: Machine, *, fit: bool) -> dict[str, Change]:
     """Shares of accelerators that more than one replica wants. Raises ConfigError where they do not add up."""
     wanting = [one for one in known if _wants_devices(one, machine)]
-    holds, refused = _granted([one.spec for one in wanting], machine)
+    refused = _refused([one.spec for one in wanting], machine)
     if not refused:
         return {}
     portions = _divided(wanting, machine)
-    what = _promised(wanting, holds, refused, machine)
+    what = _promised(wanting, refused, machine)
     if portions is None:
         raise ConfigError(
             f"{what}: no shares of it would fit. Take fewer or smaller models, quantised ones, or run some on the "
@@ -41,13 +41,13 @@ def _wants_devices(one: Known, machine: Machine) -> bool:
     if not machine.devices or options.devices == ():
         return False
     if one.facts is None:
-        return options.memory_fraction is not None and not _granted([one.spec], machine)[1]
+        return options.memory_fraction is not None and not _refused([one.spec], machine)
     by_itself = size(alone(one.spec), one.facts, machine)
     return bool(by_itself.holds) and not by_itself.problem
 
 
-def _granted(specs: Sequence[ModelSpec], machine: Machine) -> tuple[dict[str, Hold], list[str]]:
-    """What each replica gets in the order of the configuration, and the models for which nothing is left."""
+def _refused(specs: Sequence[ModelSpec], machine: Machine) -> list[str]:
+    """The models for which nothing is left, where each replica gets its share in the order of the configuration."""
     holds: dict[str, Hold] = {}
     refused: list[str] = []
     for spec in specs:
@@ -57,7 +57,7 @@ def _granted(specs: Sequence[ModelSpec], machine: Machine) -> tuple[dict[str, Ho
             except MoorageError:
                 refused.append(spec.name)
                 break
-    return holds, refused
+    return refused
 
 
 def _divided(wanting: Sequence[Known], machine: Machine) -> dict[str, Change] | None:
@@ -72,7 +72,7 @@ def _divided(wanting: Sequence[Known], machine: Machine) -> dict[str, Change] | 
         if one.spec.options.devices is None and len(machine.devices) > 1 and len(own) == 1:
             options["devices"] = _names(own[0])
         changes[one.spec.name] = Change(model=one.spec.name, options=options)
-    _, refused = _granted([changed(one.spec, changes[one.spec.name]) for one in wanting], machine)
+    refused = _refused([changed(one.spec, changes[one.spec.name]) for one in wanting], machine)
     return None if refused else changes
 
 
@@ -105,7 +105,7 @@ def _claims(one: Known, machine: Machine) -> list[Claim]:
     ]
 
 
-def _promised(wanting: Sequence[Known], holds: Mapping[str, Hold], refused: Sequence[str], machine: Machine) -> str:
+def _promised(wanting: Sequence[Known], refused: Sequence[str], machine: Machine) -> str:
     shares = {one.spec.name: wish_of(one.spec).share for one in wanting}
     asked = [
         f"{one.spec.name} wants {share:.2f} of {_of_what(one.spec)}"

@@ -133,9 +133,9 @@ def test_the_gateway_sample() -> None:
     assert (config.server.port, config.server.request_timeout, config.server.max_request_size) == (8080, 30.0, 10 << 20)
     assert (config.logging.output, config.logging.format, config.workers.queue_size) == ("stdout", "json", 1000)
     told = "\n".join(loaded.warnings)
-    assert ":8: database: has no effect in this version: no accounts and no usage are kept" in told
-    assert "auth.jwt_secret, auth.token_expiry, auth.refresh_token_expiry: has no effect" in told
-    assert "models.providers[0], models.providers[1]: has no effect" in told
+    assert ":8: database: without effect in this version: no accounts and no usage are kept" in told
+    assert "auth.jwt_secret, auth.token_expiry, auth.refresh_token_expiry: without effect" in told
+    assert "models.providers[0], models.providers[1]: without effect" in told
     assert "the endpoint is of an old Jaeger collector" in told
     assert "grpc_tls" not in told
 
