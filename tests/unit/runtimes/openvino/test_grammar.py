@@ -81,6 +81,15 @@ def test_numbers_between_bounds(low: str | None, high: str | None, above: bool, 
         assert (found.fullmatch(f"{number:.2f}") is not None) == (inside and not (number == 0 and hundredths < 0))
 
 
+def test_the_range_of_a_double_is_no_bound() -> None:
+    far = Decimal("1.7976931348623157e308")
+    assert numerals.number(-far, far, above=False, below=False) == numerals.number(None, None, above=False, below=False)
+    found = re.compile(as_regex({"root": numerals.number(Decimal(3), far, above=True, below=False)}))
+    assert found.fullmatch("3.5")
+    assert found.fullmatch("999999999999")
+    assert not found.fullmatch("3")
+
+
 def _decimal(value: str | int | None) -> Decimal | None:
     return None if value is None else Decimal(value)
 
