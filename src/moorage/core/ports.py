@@ -21,6 +21,8 @@ class Support:
     """Among those that can, `auto` takes the highest."""
     accelerator: str = ""
     """The kind of devices it would compute on here (`cuda`); empty for the processor."""
+    absent: bool = False
+    """Whether it cannot for no other reason than that it is not installed."""
 
 
 @dataclass(frozen=True, kw_only=True)

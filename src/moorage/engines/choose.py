@@ -103,7 +103,8 @@ def best_of(
     asked = [(engine, engine.supports(facts, machine)) for engine in engines]
     able = sorted(((engine, support) for engine, support in asked if support.ok), key=_rank, reverse=True)
     if not able:
-        reasons = "; ".join(f"{engine.name}: {support.why}" for engine, support in asked)
+        first = sorted(asked, key=lambda entry: not entry[1].absent)  # what an install would mend
+        reasons = "; ".join(f"{engine.name}: {support.why}" for engine, support in first)
         raise EngineError(f"no engine can run model {model!r} here: {reasons}")
     refusals: dict[str, str] = {}
     best, support = able[0]

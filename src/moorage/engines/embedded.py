@@ -47,7 +47,7 @@ S = TypeVar("S", bound=RuntimeSettings)
 
 
 def absent(engine: str) -> Support:
-    return Support(ok=False, why=f"it is not installed: {LIBRARIES[engine].install}")
+    return Support(ok=False, why=f"it is not installed: {LIBRARIES[engine].install}", absent=True)
 
 
 def no_room(least_bytes: int, machine: Machine) -> Support | None:

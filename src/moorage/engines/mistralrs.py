@@ -82,11 +82,11 @@ class MistralRs:
             return Support(ok=False, why=f"it runs safetensors and GGUF files, this one is {facts.format}")
         if facts.task not in TASKS:
             return Support(ok=False, why=f"it is asked here for texts, this model is to {facts.task}")
-        if installed(machine, self.name) is None:
-            return program.absent(self.name, "put mistralrs on PATH (moorage engine install mistralrs says how)")
         cards = program.cards(machine)
         if not cards:
             return Support(ok=False, why="on the processor others are faster; this machine has no NVIDIA accelerator")
+        if installed(machine, self.name) is None:
+            return program.absent(self.name, "put mistralrs on PATH (moorage engine install mistralrs says how)")
         least = least_bytes(HABITS.library, facts, quantization="none" if facts.format == "gguf" else "int4")
         if refusal := embedded.no_room(least, program.on_devices(machine, cards, None)):
             return refusal

@@ -14,7 +14,7 @@ CUDA = "cuda"
 
 
 def absent(engine: str, how: str = "") -> Support:
-    return Support(ok=False, why=f"it is not installed: {how or f'moorage engine install {engine}'}")
+    return Support(ok=False, why=f"it is not installed: {how or f'moorage engine install {engine}'}", absent=True)
 
 
 def installation(order: LaunchOrder, engine: str) -> Installation:

@@ -104,11 +104,11 @@ class SgLang:
             return Support(ok=False, why=f"it runs safetensors, this one is {facts.format}")
         if facts.task not in TASKS:
             return Support(ok=False, why=f"it is asked here for texts and vectors, this model is to {facts.task}")
-        if installed(machine, self.name) is None:
-            return program.absent(self.name)
         cards = program.cards(machine)
         if not cards:
             return program.without_cards("SGLang")
+        if installed(machine, self.name) is None:
+            return program.absent(self.name)
         least = least_bytes(HABITS.library, facts, quantization="fp8")
         if refusal := embedded.no_room(least, program.on_devices(machine, cards, None)):
             return refusal

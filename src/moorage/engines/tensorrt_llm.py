@@ -90,11 +90,11 @@ class TensorRtLlm:
             return Support(ok=False, why=f"it runs safetensors, this one is {facts.format}")
         if facts.task not in TASKS:
             return Support(ok=False, why=f"it writes texts alone, this model is to {facts.task}")
-        if installed(machine, self.name) is None:
-            return program.absent(self.name)
         cards = program.cards(machine)
         if not cards:
             return program.without_cards("TensorRT-LLM")
+        if installed(machine, self.name) is None:
+            return program.absent(self.name)
         if refusal := embedded.no_room(least_bytes(HABITS.library, facts), program.on_devices(machine, cards, None)):
             return refusal
         words = f"runs {facts.quantization or 'safetensors'} {facts.architecture} models on the accelerator"

@@ -7,6 +7,7 @@ from moorage.core.facts import ModelFacts
 from moorage.core.ports import Launch, LaunchOrder, Support
 from moorage.engines.choose import best_of, choose, trial
 from moorage.engines.llamacpp import LlamaCpp
+from moorage.engines.vllm import Vllm
 from moorage.errors import EngineError
 from moorage.wire.control import Installation, Machine
 
@@ -39,6 +40,12 @@ def test_the_highest_rank_wins_and_the_others_are_told() -> None:
     engine, why, _ = best_of([LlamaCpp(), Better()], "m", replace(FACTS, architecture="gemma"), MACHINE)
     assert engine.name == "llama.cpp"
     assert why[1] == "not better: made for llamas"
+
+
+def test_what_an_install_would_mend_is_told_first() -> None:
+    safetensors = replace(FACTS, format="safetensors", architecture="mamba")
+    with pytest.raises(EngineError, match="here: vllm: it is not installed: moorage engine install vllm; llama.cpp: "):
+        best_of([LlamaCpp(), Vllm()], "m", safetensors, MACHINE)
 
 
 class Picky(Better):
