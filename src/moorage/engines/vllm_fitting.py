@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import GIB, MEMORY_SHARE, MIB, MemoryEstimate, Use
+from moorage.core.memory import GIB, MEMORY_SHARE, MIB, MemoryEstimate
 from moorage.core.ports import LaunchOrder
 from moorage.core.text import human
 from moorage.engines.footprints import need
+from moorage.engines.pooled import SHORTEST, check_context, room_for_cache, use_of
 from moorage.errors import EngineError
 from moorage.wire.names import Task
 
@@ -25,7 +26,6 @@ DEVICE_SHARE = 0.9
 """Of an accelerator's memory, where nobody says."""
 LONGEST_CPU = 32768
 """Tokens of a call that nobody asked for explicitly."""
-SHORTEST = 512
 STEP_S = 0.4
 """A step on the processor should last: a call that is cancelled in its prompt stops after one."""
 SPEED = 2e11
@@ -57,7 +57,7 @@ class Fit:
 def fit(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str) -> Fit:
     """`facts` with the context as options.rope_scaling stretches it. Raises EngineError for wishes that do not fit."""
     spec = order.model
-    _check_context(spec, facts)
+    check_context(spec, facts.context_length)
     if order.devices:
         return _on_devices(order, facts, task, kv_dtype)
     return _on_processor(order, facts, task, kv_dtype)
@@ -69,7 +69,9 @@ def _on_processor(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: s
     sequences, sequences_why = _sequences(spec, SEQUENCES_CPU)
     threads = options.threads or machine.cores
     short = _step(facts, threads)
-    use = _use(spec, context=SHORTEST, sequences=1, step_tokens=short, kv_dtype=kv_dtype, cached=cached)
+    use = use_of(
+        spec, context=SHORTEST, sequences=1, step_tokens=short, kv_dtype=kv_dtype, cached=cached, on_device=False
+    )
     bare = need(LIBRARY, facts, replace(use, pool_bytes=0))
     left = machine.memory_bytes * MEMORY_SHARE - bare.total_bytes
     room = left * KV_SHARE
@@ -133,18 +135,16 @@ def _on_devices(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str
     share = options.memory_fraction or DEVICE_SHARE
     smallest = min(device.memory_bytes for device in order.devices)
     whole, cached = task != "generate", task == "generate" or not _encoder(facts)
-    use = _use(
-        spec, context=SHORTEST, sequences=sequences, step_tokens=options.batch_tokens or STEP, kv_dtype=kv_dtype,
-        cached=cached, on_device=True,
-    )  # fmt: skip
+    use = use_of(
+        spec,
+        context=SHORTEST,
+        sequences=sequences,
+        step_tokens=options.batch_tokens or STEP,
+        kv_dtype=kv_dtype,
+        cached=cached,
+    )
     bare = need(LIBRARY, facts, replace(use, pool_bytes=0))
-    room = int(smallest * share) - bare.total_bytes
-    if room <= 0:
-        raise EngineError(
-            f"model {spec.name!r} would need {human(bare.total_bytes)} of each card before any KV cache, and may use "
-            f"{human(smallest * share)} ({share:.0%} of {human(smallest)}): raise options.tensor_parallel or "
-            "options.memory_fraction, or take a more strongly quantised model"
-        )
+    room = room_for_cache(spec, bare, smallest, share)
     tokens = room // bare.kv_bytes_per_token if bare.kv_bytes_per_token and cached else None
     context, context_why = _context(spec, facts, tokens, None)
     memory = need(LIBRARY, facts, replace(use, context=context or SHORTEST, pool_bytes=room))
@@ -168,28 +168,6 @@ def _on_devices(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str
     )
 
 
-def _use(
-    spec: ModelSpec, *, context: int, sequences: int, step_tokens: int, kv_dtype: str, cached: bool,
-    on_device: bool = False,
-) -> Use:  # fmt: skip
-    options = spec.options
-    return Use(
-        context=context,
-        sequences=sequences,
-        step_tokens=step_tokens,
-        kv_dtype=kv_dtype,
-        cached=cached,
-        dtype=options.dtype,
-        quantization=options.quantization,
-        tensor_parallel=options.tensor_parallel,
-        pipeline_parallel=options.pipeline_parallel,
-        data_parallel=options.data_parallel,
-        on_device=on_device,
-        graphs=on_device and options.cuda_graphs,
-        offload_bytes=options.cpu_offload or 0,
-    )
-
-
 def _context(spec: ModelSpec, facts: ModelFacts, tokens: int | None, most: int | None) -> tuple[int | None, str]:
     """`tokens` of KV cache have room; `most` nobody gets without asking."""
     trained, wanted = facts.context_length, spec.options.max_model_len
@@ -207,15 +185,6 @@ def _context(spec: ModelSpec, facts: ModelFacts, tokens: int | None, most: int |
     if context == most:
         return context, f"{context} tokens a call: enough for most{said}, set options.max_model_len for more"
     return context, f"{context} tokens a call: what the KV cache holds{said}"
-
-
-def _check_context(spec: ModelSpec, facts: ModelFacts) -> None:
-    wanted, trained = spec.options.max_model_len, facts.context_length
-    if wanted is not None and trained is not None and wanted > trained:
-        raise EngineError(
-            f"model {spec.name!r}: options.max_model_len is {wanted}, but the model was trained for {trained} tokens; "
-            f"set {trained} or less, or stretch it with options.rope_scaling"
-        )
 
 
 def _sequences(spec: ModelSpec, most: int) -> tuple[int, str]:

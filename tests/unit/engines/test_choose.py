@@ -44,7 +44,7 @@ def test_the_highest_rank_wins_and_the_others_are_told() -> None:
 
 def test_what_an_install_would_mend_is_told_first() -> None:
     safetensors = replace(FACTS, format="safetensors", architecture="mamba")
-    with pytest.raises(EngineError, match=r"here: vllm: it is not installed: moorage engine install vllm; llama\.cpp: "):
+    with pytest.raises(EngineError, match=r"here: vllm: it is not installed: [a-z ]+ vllm; llama\.cpp: "):
         best_of([LlamaCpp(), Vllm()], "m", safetensors, MACHINE)
 
 
