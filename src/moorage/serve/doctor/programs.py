@@ -78,12 +78,12 @@ def absent(there: set[str], cuda: bool) -> Iterator[Finding]:
     if not missing:
         return
     others = [name for name in missing if name not in here]
-    also = f"; what {', '.join(others)} would want, the same command tells" if others else ""
     yield Finding(
         id="engines.engine",
         level="ok",
-        what=f"not installed: {', '.join(here or missing)}",
-        detail=f"programs for models that the engines above do not read{also}",
+        what=f"not installed: {', '.join((*here, *others))}",
+        detail="for models that the engines above do not read; moorage engine install NAME fetches it or says what it "
+        "wants",
         fix=f"moorage engine install {here[0]}" if here else "",
         subject="programs",
         facts={"installed": False, "installable": here, "missing": missing},
