@@ -159,7 +159,8 @@ def _role(command: str) -> str:
     for role, part in (
         ("keeper", "moorage.worker.keeper"),
         ("gateway", "moorage.gateway"),
-        ("llamacpp", "moorage.runtimes.llamacpp"),
+        ("chat", "moorage.runtimes.llamacpp"),
+        ("chat", "moorage.runtimes.openvino"),
         ("fake", "moorage.testing.engine"),
         ("supervisor", "moorage.cli.main"),
     ):

@@ -20,6 +20,8 @@ from tests.e2e.product import Product
 pytestmark = pytest.mark.engine
 
 MODEL = "smol"
+RUNNING = ("llamacpp:requests_processing", "moorage_runtime_sequences")
+"""How the engines that `auto` takes call the number of calls they work on."""
 LONG_PROMPT = "An anchor holds the ship in the harbour while the wind blows. " * 110
 """About 1,500 tokens: six steps of the engine."""
 
@@ -27,10 +29,10 @@ LONG_PROMPT = "An anchor holds the ship in the harbour while the wind blows. " *
 class Engine:
     """The engine behind the gateway, asked directly."""
 
-    def __init__(self, client: Client, target: TargetRow, metric: str) -> None:
+    def __init__(self, client: Client, target: TargetRow, metrics: tuple[str, ...]) -> None:
         self._client = client
         self._target = target
-        self._metric = metric
+        self._metrics = metrics
 
     @property
     def capacity(self) -> int:
@@ -41,7 +43,8 @@ class Engine:
         async with self._client.call(
             self._target.address, "GET", "/metrics", token=self._target.token, timeout_s=5
         ) as reply:
-            return read((await reply.read()).decode())[self._metric]
+            told = read((await reply.read()).decode())
+            return next(told[name] for name in self._metrics if name in told)
 
     async def until(self, running: float, timeout_s: float) -> float:
         """Seconds until the count is so."""
@@ -53,9 +56,7 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def engine_of(
-    product: Product, model: str, metric: str = "llamacpp:requests_processing"
-) -> AsyncGenerator[Engine]:
+async def engine_of(product: Product, model: str, *metrics: str) -> AsyncGenerator[Engine]:
     state = next((product.folder / "state").glob("serve-*"))
     token = (state / "token").read_text().strip()
     async with Client() as client:
@@ -65,7 +66,7 @@ async def engine_of(
         snapshot = table.decode(first.splitlines()[0])
         assert isinstance(snapshot, Snapshot)
         row = next(t for t in snapshot.targets.values() if t.model == snapshot_model(snapshot, model))
-        yield Engine(client, row, metric)
+        yield Engine(client, row, metrics or RUNNING)
 
 
 def snapshot_model(snapshot: Snapshot, name: str) -> str:
@@ -75,7 +76,7 @@ def snapshot_model(snapshot: Snapshot, name: str) -> str:
 def body(content: str, *, stream: bool, max_tokens: int = 4000) -> dict[str, Any]:
     # A fresh beginning each time, so that no prefix is known and the prompt is really read.
     messages = [{"role": "user", "content": f"{time.monotonic_ns()} {content}"}]
-    return {"model": MODEL, "messages": messages, "stream": stream, "max_tokens": max_tokens, "logit_bias": {"2": -100}}
+    return {"model": MODEL, "messages": messages, "stream": stream, "max_tokens": max_tokens, "ignore_eos": True}
 
 
 async def leave(call: "asyncio.Task[Any]") -> None:

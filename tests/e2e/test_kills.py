@@ -60,7 +60,7 @@ def roles(product: Product) -> dict[str, int]:
     return {role: len(group) for role, group in product.processes().items()}
 
 
-EXPECTED = {"supervisor": 1, "gateway": 2, "keeper": 2, "llamacpp": 1, "fake": 1}
+EXPECTED = {"supervisor": 1, "gateway": 2, "keeper": 2, "chat": 1, "fake": 1}
 
 
 def test_the_processes_are_those_of_the_design(product: Product) -> None:
@@ -71,7 +71,7 @@ def test_the_processes_are_those_of_the_design(product: Product) -> None:
 @pytest.mark.parametrize("victim", ["engine", "keeper"])
 def test_an_engine_or_its_keeper(product: Product, victim: str) -> None:
     before = product.processes()
-    engine = before["llamacpp"][0]
+    engine = before["chat"][0]
     keeper = next(k for k in before["keeper"] if engine.pid in {child.pid for child in k.children(recursive=True)})
     first_start_s = start_s(product, "real-0")
     with Traffic(product, FAKE) as other:
@@ -84,7 +84,7 @@ def test_an_engine_or_its_keeper(product: Product, victim: str) -> None:
         assert time.monotonic() - killed < max(6.0, 3.0 + 2 * first_start_s)
     assert set(other.statuses) == {200}
     assert roles(product) == EXPECTED
-    assert product.processes()["llamacpp"][0].pid != engine.pid
+    assert product.processes()["chat"][0].pid != engine.pid
     replicas = {t["id"]: t for m in product.get("/api/v1/status")[1]["models"] for t in m["targets"]}
     assert (replicas["real-0"]["restarts"], replicas["real-0"]["generation"]) == (1, 2)
     assert (replicas["fake-0"]["restarts"], replicas["fake-0"]["generation"]) == (0, 1)
@@ -125,11 +125,11 @@ def test_the_supervisor(product: Product) -> None:
 
 
 def test_a_supervisor_that_comes_back_in_time_adopts_its_engines(product: Product) -> None:
-    before = {role: group[0].pid for role, group in product.processes().items() if role in ("llamacpp", "fake")}
+    before = {role: group[0].pid for role, group in product.processes().items() if role in ("chat", "fake")}
     product.kill()
     product.start().ready(15)
     time.sleep(6)
-    after = {role: group[0].pid for role, group in product.processes().items() if role in ("llamacpp", "fake")}
+    after = {role: group[0].pid for role, group in product.processes().items() if role in ("chat", "fake")}
     assert before == after
     assert roles(product) == EXPECTED
     assert product.chat(REAL)[0] == 200
