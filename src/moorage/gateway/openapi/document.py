@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 import moorage
 from moorage.gateway.call import Surface
 from moorage.gateway.openapi.examples import Models, examples
@@ -141,7 +143,9 @@ def _operation(method: str, path: str, operation: Operation, schemas: Schemas) -
     if operation.keyless:
         described["security"] = []
     if operation.request and path not in HOT:
-        described["requestBody"] = {"content": {JSON: {"schema": one_of(operation.request, schemas.__getitem__)}}}
+        needed = any(field.required for kind in operation.request for field in msgspec.structs.fields(kind))
+        content: Json = {JSON: {"schema": one_of(operation.request, schemas.__getitem__)}}
+        described["requestBody"] = {"required": needed, "content": content}
     described["responses"] = responses(operation, schemas.__getitem__)
     return described
 
