@@ -8,7 +8,7 @@ and the tokenizer's tables. What an engine makes of all this is data, its Footpr
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from moorage.core.facts import ModelFacts
@@ -231,6 +231,21 @@ def kv_bytes_per_sequence(facts: ModelFacts, footprint: Footprint, use: Use) -> 
     tokens = _rounded(use.context, footprint.block_tokens)
     of_layers = (_kv_layers(facts) - sliding) * tokens + sliding * window_tokens(facts, footprint, use)
     return math.ceil(of_layers / use.pipeline_parallel * numbers * NUMBER_BYTES[use.kv_dtype])
+
+
+def longest_call(facts: ModelFacts, footprint: Footprint, use: Use, room_bytes: float) -> int | None:
+    """Tokens of one call whose KV cache fills the room; None where more tokens take no more, or nothing is known."""
+    # Beyond its windows a call takes the same for each token; below, more.
+    long = 2 * ((facts.window or 0) + use.step_tokens + footprint.block_tokens)
+    taken, twice = (
+        kv_bytes_per_sequence(facts, footprint, replace(use, context=context)) for context in (long, 2 * long)
+    )
+    each = (twice - taken) / long
+    if not each:
+        return None
+    if room_bytes < taken:
+        return max(0, int(room_bytes / (taken / long)))
+    return long + int((room_bytes - taken) / each)
 
 
 def window_tokens(facts: ModelFacts, footprint: Footprint, use: Use) -> int:

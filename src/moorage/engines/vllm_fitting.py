@@ -8,10 +8,18 @@ from dataclasses import dataclass, replace
 
 from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
-from moorage.core.memory import GIB, MEMORY_SHARE, MIB, MemoryEstimate
+from moorage.core.memory import (
+    GIB,
+    MEMORY_SHARE,
+    MIB,
+    MemoryEstimate,
+    Use,
+    kv_bytes_per_sequence,
+    longest_call,
+)
 from moorage.core.ports import LaunchOrder
 from moorage.core.text import human
-from moorage.engines.footprints import need
+from moorage.engines.footprints import VLLM, need
 from moorage.engines.pooled import SHORTEST, check_context, room_for_cache, use_of
 from moorage.errors import EngineError
 from moorage.wire.names import Task
@@ -84,12 +92,12 @@ def _on_processor(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: s
             f"model {spec.name!r} would need {human(bare.total_bytes)} of memory before any KV cache, this machine has "
             f"{human(machine.memory_bytes)}: take a smaller model or another engine"
         )
-    per_token = bare.kv_bytes_per_token
-    tokens = int(room / per_token) - 2 * BLOCK if per_token and cached else None
+    tokens = longest_call(facts, VLLM, use, room)
+    tokens = tokens - 2 * BLOCK if tokens is not None else None
     context, context_why = _context(spec, facts, tokens, LONGEST_CPU if not whole else None)
-    kv_bytes = _pool(per_token, context or SHORTEST, sequences, room, left) if cached else KV_UNUSED
     step = options.batch_tokens or max(short, (context or 0) if whole else sequences)
     use = replace(use, context=context or SHORTEST, sequences=sequences, step_tokens=step)
+    kv_bytes = _pool(kv_bytes_per_sequence(facts, VLLM, use), use, room, left) if cached else KV_UNUSED
     memory = need(LIBRARY, facts, replace(use, pool_bytes=kv_bytes))
     if memory.total_bytes > machine.memory_bytes * MEMORY_SHARE:
         raise EngineError(
@@ -115,12 +123,16 @@ def _on_processor(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: s
     )
 
 
-def _pool(per_token: int, context: int, sequences: int, room: float, left: float) -> int:
-    """Bytes of the pool on the processor: what a few long calls need, and one of full length at any rate."""
-    if not per_token:
+def _pool(per_call: int, use: Use, room: float, left: float) -> int:
+    """Bytes of the pool on the processor: what a few long calls need, and one of full length at any rate.
+
+    `per_call` is what one of full length takes.
+    """
+    if not per_call:
         return min(GIB, int(room))  # vLLM says what it needs if it is too little
-    wanted = (min(sequences, FULL_CALLS) * (context + BLOCK) + BLOCK) * per_token
-    least = (context + 2 * BLOCK) * per_token
+    block = per_call * BLOCK / use.context
+    wanted = min(use.sequences, FULL_CALLS) * (per_call + block) + block
+    least = per_call + 2 * block
     return math.ceil(max(min(wanted, room), min(least, left)) / MIB) * MIB
 
 
@@ -145,8 +157,7 @@ def _on_devices(order: LaunchOrder, facts: ModelFacts, task: Task, kv_dtype: str
     )
     bare = need(LIBRARY, facts, replace(use, pool_bytes=0))
     room = room_for_cache(spec, bare, smallest, share)
-    tokens = room // bare.kv_bytes_per_token if bare.kv_bytes_per_token and cached else None
-    context, context_why = _context(spec, facts, tokens, None)
+    context, context_why = _context(spec, facts, longest_call(facts, VLLM, use, room), None)
     memory = need(LIBRARY, facts, replace(use, context=context or SHORTEST, pool_bytes=room))
     batch = options.batch_tokens
     if batch is None and whole and context is not None:

@@ -7,7 +7,9 @@ from moorage.core.memory import (
     Footprint,
     Use,
     estimate,
+    kv_bytes_per_sequence,
     kv_bytes_per_token,
+    longest_call,
     shortage,
     window_tokens,
 )
@@ -97,6 +99,28 @@ def test_windows_in_blocks_as_vllm_counts_them() -> None:
     vllm = replace(PLAIN, window="blocks", block_tokens=128)
     need = estimate(GEMMA, vllm, replace(USE, context=1024, step_tokens=1024, kv_dtype="bf16"))
     assert 512 * MIB / need.kv_bytes_per_sequence == pytest.approx(25.75, rel=0.001)
+
+
+@pytest.mark.parametrize("window", ["kept", "step", "blocks"])
+@pytest.mark.parametrize("facts", [SMOL, GEMMA, EIGHT])
+@pytest.mark.parametrize("room_mib", [20, 200, 20_000])
+def test_the_longest_call_fills_the_room(facts: ModelFacts, window: str, room_mib: int) -> None:
+    footprint = replace(PLAIN, window=window, block_tokens=16)
+    tokens = longest_call(facts, footprint, USE, room_mib * MIB)
+    assert tokens is not None
+
+    def taken(context: int) -> int:
+        return kv_bytes_per_sequence(facts, footprint, replace(USE, context=context))
+
+    assert taken(tokens // 2) <= room_mib * MIB
+    assert taken(2 * tokens + 2048) > room_mib * MIB
+
+
+def test_a_call_may_be_of_any_length_where_all_layers_have_a_window() -> None:
+    sliding = replace(GEMMA, window_layers=18)
+    assert longest_call(sliding, replace(PLAIN, window="step"), USE, MIB) is None
+    assert longest_call(replace(SMOL, layers=None), PLAIN, USE, MIB) is None
+    assert longest_call(SMOL, PLAIN, USE, -5) == 0
 
 
 def test_hybrid_models_keep_keys_in_some_layers() -> None:
