@@ -153,7 +153,7 @@ class Use:
 
 def estimate(facts: ModelFacts, footprint: Footprint, use: Use) -> MemoryEstimate:
     """What an engine takes. What the files do not say counts as nothing; see `kv_bytes_per_token`."""
-    per_token = kv_bytes_per_token(facts, use) or 0
+    per_token = kv_bytes_per_token(facts, use, footprint) or 0
     per_sequence = kv_bytes_per_sequence(facts, footprint, use)
     needed = per_sequence * use.sequences
     weights = weights_bytes(facts, footprint, use)
@@ -213,12 +213,16 @@ def _table_bytes(facts: ModelFacts) -> float:
     return facts.size_bytes / facts.parameters if facts.parameters else 2.0
 
 
-def kv_bytes_per_token(facts: ModelFacts, use: Use) -> int | None:
-    """Bytes of the KV cache on one rank for one token of context. None where the files do not say enough."""
+def kv_bytes_per_token(facts: ModelFacts, use: Use, footprint: Footprint | None = None) -> int | None:
+    """Bytes of the KV cache on one rank for one more token of a long call. None where the files do not say enough.
+
+    Layers with a window count where the engine keeps every token of them.
+    """
     numbers = _kv_numbers(facts, use.tensor_parallel)
     if numbers is None:
         return None
-    layers = _kv_layers(facts) - (facts.window_layers or 0)
+    kept = footprint is not None and footprint.window == "kept"
+    layers = _kv_layers(facts) - (0 if kept else facts.window_layers or 0)
     return math.ceil(max(0, layers) / use.pipeline_parallel * numbers * NUMBER_BYTES[use.kv_dtype])
 
 

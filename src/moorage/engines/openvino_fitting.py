@@ -7,7 +7,7 @@ from moorage.config.model import ModelSpec
 from moorage.core.facts import ModelFacts
 from moorage.core.memory import MEMORY_SHARE, MIB, MemoryEstimate, Use, kv_bytes_per_token
 from moorage.core.text import human
-from moorage.engines.footprints import need
+from moorage.engines.footprints import OPENVINO, need
 from moorage.errors import EngineError
 from moorage.wire.control import Machine
 
@@ -58,7 +58,7 @@ def fit(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Fit:
     sequences = options.max_sequences or SEQUENCES
     step, step_why = _step(options.batch_tokens, facts, threads, sequences)
     least = Use(context=0, sequences=0, step_tokens=step, kv_dtype=kv)
-    each = kv_bytes_per_token(facts, least) or 0
+    each = kv_bytes_per_token(facts, least, OPENVINO) or 0
     context, cache, context_why, cache_why = _room(spec, facts, machine, least, each, sequences)
     use = Use(context=context, sequences=sequences, step_tokens=step, kv_dtype=kv, pool_bytes=cache * each)
     memory = need(ENGINE, facts, use)

@@ -94,6 +94,11 @@ def test_layers_with_a_window_keep_only_that() -> None:
     assert estimate(GEMMA, PLAIN, use).kv_bytes == 8 * 18 * MIB
 
 
+def test_one_more_token_where_windows_are_kept_whole() -> None:
+    assert kv_bytes_per_token(GEMMA, USE, replace(PLAIN, window="step")) == 3 * 512 * 2
+    assert kv_bytes_per_token(GEMMA, USE, PLAIN) == 18 * 512 * 2
+
+
 def test_windows_in_blocks_as_vllm_counts_them() -> None:
     # vLLM 0.32 on a processor: 0.5 GiB hold 25.75 calls of 1,024 tokens of Gemma 3 270M, in blocks of 128.
     vllm = replace(PLAIN, window="blocks", block_tokens=128)
