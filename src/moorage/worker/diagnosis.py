@@ -1,19 +1,27 @@
-"""Why an engine ended: what it wrote last, matched with what is known, and whether to try again with a change."""
+"""Why a start failed or an engine ended: what it wrote last, matched with what is known, and whether to try again."""
 
+import time
 from dataclasses import dataclass, field
 
 import structlog
 
 from moorage.config.model import ModelSpec
+from moorage.core.devices import TAKEN
 from moorage.core.ports import Diagnosis, Engine
 from moorage.core.remedies import Decision, decide, reference, summary, with_remedies
+from moorage.core.replica import fingerprint
 from moorage.engines.options import given
 from moorage.engines.shared_signatures import OOM_KILLED
 from moorage.engines.shared_signatures import SIGNATURES as SHARED
 from moorage.engines.signatures import diagnose
+from moorage.errors import DeadlineExceeded, MoorageError, Unavailable, UpstreamError
+from moorage.models.attempts import UNREACHABLE
+from moorage.wire.control import ReplicaOrder
 from moorage.worker.launching import Berth, Running
 from moorage.worker.logs import last_start
 from moorage.worker.outofmemory import kills
+from moorage.worker.record import Record
+from moorage.worker.remedies import Failed
 
 REASON_LINES = 10
 REASON_LINE_CHARS = 300
@@ -101,3 +109,32 @@ def _kernel(what: str, running: Running) -> str:
 
 def last_lines(said: str, most: int = REASON_LINES) -> list[str]:
     return [line.rstrip()[:REASON_LINE_CHARS] for line in said.splitlines() if line.strip()][-most:]
+
+
+def failure(order: ReplicaOrder, record: Record | None, seen: Explanation, reason: str) -> Failed:
+    """What is remembered of a start that failed; `record` is of the latest engine."""
+    diagnosis = seen.diagnosis
+    return Failed(
+        model=str(order.model.get("name", "")),
+        fingerprint=fingerprint(order.model),
+        generation=record.generation if record else 0,
+        reason=reason,
+        at=time.time(),
+        engine=record.engine if record else "",
+        cause=diagnosis.cause if diagnosis else "",
+        fix=diagnosis.fix if diagnosis else "",
+        signature=diagnosis.signature if diagnosis else "",
+        source=diagnosis.source if diagnosis else "",
+    )
+
+
+def failed_start(error: MoorageError | OSError) -> str:
+    return f"start failed: {error.message if isinstance(error, MoorageError) else error}"
+
+
+def heals_by_itself(error: MoorageError | OSError) -> bool:
+    """A network, a disk or a device that others hold may come right without anyone telling us."""
+    if isinstance(error, OSError):
+        return True
+    away = isinstance(error, (UpstreamError, DeadlineExceeded, Unavailable))
+    return away or error.error_code in (UNREACHABLE, TAKEN)

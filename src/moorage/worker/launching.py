@@ -24,7 +24,7 @@ from moorage.engines.versions import version_of
 from moorage.errors import DeadlineExceeded, EngineError, UpstreamError
 from moorage.http.client import Client
 from moorage.models.files import facts as read_facts
-from moorage.wire.control import Machine, ReplicaOrder
+from moorage.wire.control import Machine, ReplicaOrder, ReplicaReport
 from moorage.worker.environment import clean_environment
 from moorage.worker.files import signature
 from moorage.worker.keepers import KeeperLink, KeeperOrder
@@ -75,6 +75,25 @@ class Running:
     @property
     def launch(self) -> Launch:
         return self.record.launch
+
+
+def reachable(report: ReplicaReport, running: Running) -> ReplicaReport:
+    """The report with where the engine is and how calls are put to it."""
+    launch, engine = running.launch, running.engine
+    return replace(
+        report,
+        engine=engine.name,
+        address=launch.address,
+        token=launch.token,
+        served_name=launch.served_name,
+        task=launch.task,
+        capacity=launch.capacity,
+        max_model_len=launch.max_model_len,
+        cancels_unary=engine.cancels_unary,
+        echoes_model=engine.echoes_model,
+        manners=launch.manners,
+        pid=running.link.pid,
+    )
 
 
 async def start_engine(

@@ -12,19 +12,16 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from moorage.config.model import ModelSpec
-from moorage.core.devices import TAKEN
 from moorage.core.remedies import Remedy, summary
 from moorage.core.replica import Restarts, allowed, fingerprint, loras
-from moorage.errors import DeadlineExceeded, EngineError, MoorageError, Unavailable, UpstreamError
-from moorage.models.attempts import UNREACHABLE
+from moorage.errors import EngineError, MoorageError
 from moorage.wire.control import Load, Progress, ReplicaOrder, ReplicaReport
 from moorage.wire.names import ReplicaState
-from moorage.worker.diagnosis import Explanation, explain
+from moorage.worker.diagnosis import explain, failed_start, failure, heals_by_itself
 from moorage.worker.files import local_path, signature
-from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, start_engine
+from moorage.worker.launching import Berth, Running, adopt_engine, become_ready, reachable, start_engine
 from moorage.worker.loras import Loras, fetch
 from moorage.worker.record import Record, read_record, remove_record, write_record
-from moorage.worker.remedies import Failed
 from moorage.worker.scrape import scrape
 from moorage.worker.sweep import clear, kill_replica
 
@@ -129,7 +126,7 @@ class Replica:
             progress=self._progress,
             load=self._load,
         )
-        return known if running is None else _reachable(known, running)
+        return known if running is None else reachable(known, running)
 
     async def _supervise(self) -> None:
         """One life per order; an order that needs another engine ends the old life first."""
@@ -235,13 +232,13 @@ class Replica:
         None leaves everything to `_start_failed`. A remembered remedy that did not work is forgotten.
         """
         running = self._running
-        if running is None or _heals_by_itself(error):
+        if running is None or heals_by_itself(error):
             return None
         await running.link.stop(FAILED_GRACE_S)
         record = running.record
         if record.remembered and record.case is not None:
             await asyncio.to_thread(self._berth.remedies.forget, record.case)
-        seen = await asyncio.to_thread(explain, self._berth, self.id, _what(error), running)
+        seen = await asyncio.to_thread(explain, self._berth, self.id, failed_start(error), running)
         remedy = seen.decision.remedy
         if remedy is None:
             return None
@@ -319,11 +316,11 @@ class Replica:
             self._berth.pool.release(self.id)
         if running is not None:
             await running.link.stop(FAILED_GRACE_S)
-        if _heals_by_itself(error):
+        if heals_by_itself(error):
             self._restarts, delay_s = self._restarts.delayed()
         else:
             self._restarts, delay_s = self._restarts.start_failed()
-        seen = await asyncio.to_thread(explain, self._berth, self.id, _what(error), running)
+        seen = await asyncio.to_thread(explain, self._berth, self.id, failed_start(error), running)
         reason = seen.text
         if running is not None:
             await self._lay_down(running)
@@ -332,24 +329,11 @@ class Replica:
             reason = (
                 f"given up after {tries} failed starts in a row, until its settings or file change. The last {reason}"
             )
-        await asyncio.to_thread(self._berth.remedies.note_failure, self.id, self._failure(seen, reason))
+        await asyncio.to_thread(
+            self._berth.remedies.note_failure, self.id, failure(self._order, self._last, seen, reason)
+        )
         self._set("failed", reason, None if delay_s is None else time.time() + delay_s)
         return delay_s
-
-    def _failure(self, seen: Explanation, reason: str) -> Failed:
-        diagnosis = seen.diagnosis
-        return Failed(
-            model=str(self._order.model.get("name", "")),
-            fingerprint=fingerprint(self._order.model),
-            generation=self._last.generation if self._last else 0,
-            reason=reason,
-            at=time.time(),
-            engine=self._last.engine if self._last else "",
-            cause=diagnosis.cause if diagnosis else "",
-            fix=diagnosis.fix if diagnosis else "",
-            signature=diagnosis.signature if diagnosis else "",
-            source=diagnosis.source if diagnosis else "",
-        )
 
     async def _pause(self, delay_s: float | None) -> None:
         """Until the delay is over, the file changed, or an order lifts the stop."""
@@ -416,37 +400,7 @@ class Replica:
         self._on_change(self.report())
 
 
-def _reachable(report: ReplicaReport, running: Running) -> ReplicaReport:
-    launch, engine = running.launch, running.engine
-    return replace(
-        report,
-        engine=engine.name,
-        address=launch.address,
-        token=launch.token,
-        served_name=launch.served_name,
-        task=launch.task,
-        capacity=launch.capacity,
-        max_model_len=launch.max_model_len,
-        cancels_unary=engine.cancels_unary,
-        echoes_model=engine.echoes_model,
-        manners=launch.manners,
-        pid=running.link.pid,
-    )
-
-
 def _clean_up(directory: Path, running: Running) -> None:
     for name in running.launch.files:
         Path(name).unlink(missing_ok=True)
     clear(directory)
-
-
-def _what(error: MoorageError | OSError) -> str:
-    return f"start failed: {error.message if isinstance(error, MoorageError) else error}"
-
-
-def _heals_by_itself(error: MoorageError | OSError) -> bool:
-    """A network, a disk or a device that others hold may come right without anyone telling us."""
-    if isinstance(error, OSError):
-        return True
-    away = isinstance(error, (UpstreamError, DeadlineExceeded, Unavailable))
-    return away or error.error_code in (UNREACHABLE, TAKEN)
