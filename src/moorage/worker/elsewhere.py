@@ -116,7 +116,7 @@ class ElsewhereReplica:
             if reply.status == 200 and (found := adapter.listed(content, name)) is not None:
                 return Seen(found, server)
             if reply.status not in (200, *NO_LISTING):
-                raise _refusal(reply, content, f"GET {where.models}")
+                raise self._refusal(reply, content, f"GET {where.models}")
         if self._report.state != "ready":
             await self._try_call(spec, where)
         return Seen(None, server)
@@ -132,11 +132,34 @@ class ElsewhereReplica:
         async with self._call(where, "POST", path, body) as reply:
             content = await _read(reply)
             if not 200 <= reply.status < 300:
-                raise _refusal(reply, content, f"POST {path}")
+                raise self._refusal(reply, content, f"POST {path}")
+            if not _is_object(content):
+                raise EngineError(
+                    f"it answered POST {path} with {reply.status} and no JSON but {self._shown(content)!r}: no server "
+                    "of models is there; write the right address"
+                )
 
     def _call(self, where: adapter.Place, method: str, path: str, body: bytes | None = None) -> PendingReply:
         key = self._order.api_key
         return self._client.call(where.address, method, path, body=body, token=key, timeout_s=CHECK_TIMEOUT_S)
+
+    def _refusal(self, reply: Reply, content: bytes, what: str) -> MoorageError:
+        said = f"it answered {what} with {reply.status} {self._shown(content)}".strip()
+        if reply.status in (401, 403):
+            return EngineError(f"it refuses the key: set models[].api_key to one that it knows ({said})")
+        if 300 <= reply.status < 400:
+            to = reply.headers.get("location", "nowhere")
+            return EngineError(
+                f"it sends callers on to {to!r}, which nobody follows with a key: write the right address"
+            )
+        if 400 <= reply.status < 500 and reply.status not in (408, 429):
+            return EngineError(said)
+        return UpstreamError(said)
+
+    def _shown(self, content: bytes) -> str:
+        """The beginning of an answer. Some servers repeat the key they were given, and reasons are for all to read."""
+        text, key = content.decode(errors="replace"), self._order.api_key
+        return (text.replace(key, "***") if key else text)[:ANSWER_CHARS]
 
     def _become_ready(self, seen: Seen) -> None:
         spec = self._spec()
@@ -208,13 +231,8 @@ async def _read(reply: Reply) -> bytes:
     return bytes(content)
 
 
-def _refusal(reply: Reply, content: bytes, what: str) -> MoorageError:
-    said = f"it answered {what} with {reply.status} {content[:ANSWER_CHARS].decode(errors='replace')}".strip()
-    if reply.status in (401, 403):
-        return EngineError(f"it refuses the key: set models[].api_key to one that it knows ({said})")
-    if 300 <= reply.status < 400:
-        to = reply.headers.get("location", "nowhere")
-        return EngineError(f"it sends callers on to {to!r}, which nobody follows with a key: write the right address")
-    if 400 <= reply.status < 500 and reply.status not in (408, 429):
-        return EngineError(said)
-    return UpstreamError(said)
+def _is_object(content: bytes) -> bool:
+    try:
+        return isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -202,3 +202,50 @@ def self_signed(folder: Path) -> Path:
     with path.open("ab") as file:
         file.write((folder / "only.pem").read_bytes())
     return path
+
+
+class Host:
+    """A server that answers every call alike, and remembers nothing: no FakeEngine would."""
+
+    def __init__(self, status: str, content: bytes, kind: str = "text/html", *, echo: bool = False) -> None:
+        self._answer = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n".encode()
+        self._content = content
+        self._echo = echo
+        self._server: asyncio.Server | None = None
+        self.address = ""
+
+    async def __aenter__(self) -> "Host":
+        self._server = await asyncio.start_server(self._reply, "127.0.0.1", 0)
+        self.address = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _reply(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard = await reader.readuntil(b"\r\n\r\n")
+        content = self._content + (heard if self._echo else b"")
+        writer.write(self._answer + b"Content-Length: %d\r\n\r\n" % len(content) + content)
+        await writer.drain()
+        writer.close()
+
+
+async def test_a_website_is_no_server_of_models() -> None:
+    async with Host("200 OK", b"<html>Welcome!</html>") as host, Client() as client:
+        async with Watched(client, order(host.address)) as watched:
+            report = await watched.until("failed")
+            assert "no JSON but '<html>Welcome!</html>': no server of models is there" in report.reason
+            assert "ready" not in [one.state for one in watched.reports]
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "400 Bad Request", "500 Internal Server Error"])
+@pytest.mark.parametrize("before", [0, 180])
+async def test_a_key_that_the_server_repeats_is_not_told_on(status: str, before: int) -> None:
+    key = "sk-" + "5ecret" * 20
+    async with Host(status, b"." * before, echo=True) as host, Client() as client:
+        async with Watched(client, order(host.address, key)) as watched:
+            report = await watched.until("failed")
+            assert f"with {status[:3]}" in report.reason
+            assert "sk-5e" not in repr([one.reason for one in watched.reports])
