@@ -34,8 +34,13 @@ class _EngineError(msgspec.Struct):
 _error = msgspec.json.Decoder(_EngineError).decode
 
 
-def refusal(status: int, content: bytes, retry_after: str | None) -> MoorageError:
-    """What a call fails with when an engine answers `status` (anything but 200)."""
+def refusal(status: int, content: bytes, retry_after: str | None, *, secret: str = "") -> MoorageError:
+    """What a call fails with when an engine answers `status` (anything but 200).
+
+    `secret` is the token it was called with: a server elsewhere may repeat it, and no client is to read it.
+    """
+    if secret:
+        content = content.replace(secret.encode(), b"***")
     message = message_of(content) or f"the engine answered {status}"
     param, code = _origin(content)
     if status in (400, 413, 422) and _TOO_LONG.search(message):

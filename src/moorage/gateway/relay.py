@@ -50,7 +50,7 @@ class Relay:
             await self._respond(await tokens.translated(path, content, call, self._ask))
             return
         async with self._send(path, content) as reply:
-            await _accept(reply)
+            await self._accept(reply)
             if call.stream:
                 await self._stream(reply)
             elif folds(call, target):
@@ -71,10 +71,15 @@ class Relay:
             name=target.id,
         )
 
+    async def _accept(self, reply: Reply) -> None:
+        if reply.status != 200:
+            secret, retry_after = self._target.token, reply.headers.get("retry-after")
+            raise refusal(reply.status, await reply.read(), retry_after, secret=secret)
+
     async def _ask(self, path: str, content: bytes) -> bytes:
         """A step of a call that takes several."""
         async with self._send(path, content) as reply:
-            await _accept(reply)
+            await self._accept(reply)
             return await reply.read()
 
     async def _whole(self, reply: Reply) -> None:
@@ -153,11 +158,6 @@ class Relay:
             self._deadline.phase("token", self._settings.token_timeout_s, "server.token_timeout")
             await self._exchange.stream()
         await self._exchange.write(content)
-
-
-async def _accept(reply: Reply) -> None:
-    if reply.status != 200:
-        raise refusal(reply.status, await reply.read(), reply.headers.get("retry-after"))
 
 
 def _check_stream(reply: Reply) -> None:

@@ -44,3 +44,11 @@ def test_a_prompt_that_is_too_long_has_openais_code_whoever_says_it(words: str) 
 def test_an_image_for_a_model_of_text_is_the_callers_mistake() -> None:
     said = b'{"error":{"code":500,"message":"image input is not supported - hint: ...","type":"server_error"}}'
     assert isinstance(refusal(500, said, None), BadRequest)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 429, 500])
+def test_the_token_that_an_engine_repeats_is_no_clients_to_read(status: int) -> None:
+    content = b'{"error":{"message":"who is Bearer s3cret?","param":"s3cret"}}'
+    error = refusal(status, content, None, secret="s3cret")
+    assert error.message == "who is Bearer ***?"
+    assert "s3cret" not in repr(vars(error))
