@@ -1,3 +1,3 @@
 """Moorage: a place to moor your models."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

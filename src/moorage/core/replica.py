@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from moorage.config.model import ModelSpec
 from moorage.wire.names import ReplicaState
 
 Owner = Literal["controller", "worker"]
@@ -103,6 +104,7 @@ class Restarts:
         return min(BACKOFF_MAX_S, self.backoff_s * 2.0 ** min(self.step, 16))
 
 
+_DEFAULTS = ModelSpec(name="any", source="any").model_dump(mode="json", exclude={"name", "source"})
 _NOT_THE_ENGINE = frozenset({"aliases", "replicas", "queue_size", "max_output_tokens", "start_timeout"})
 
 
@@ -110,12 +112,20 @@ def fingerprint(model: Mapping[str, Any]) -> str:
     """Of the parts of a model's section that its engine depends on: another one needs another start.
 
     What the gateway and the controller alone make use of (aliases, number of replicas, …) changes without one, and so
-    do adapters where the engine can load them while it runs.
+    do adapters where the engine can load them while it runs. What is left at its default does not count, so that an
+    option that a newer version adds is no change.
     """
-    kept = {key: value for key, value in model.items() if key not in _NOT_THE_ENGINE}
+    kept = _said({key: value for key, value in model.items() if key not in _NOT_THE_ENGINE}, _DEFAULTS)
     if isinstance(options := kept.get("options"), dict):
-        kept["options"] = {key: value for key, value in cast("dict[str, Any]", options).items() if key != "lora"}
+        given = {key: value for key, value in cast("dict[str, Any]", options).items() if key != "lora"}
+        kept["options"] = _said(given, _DEFAULTS["options"])
+        if not kept["options"]:
+            del kept["options"]
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _said(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
 
 
 def loras(model: Mapping[str, Any]) -> dict[str, str]:

@@ -136,7 +136,6 @@ async def start_engine(
     )
     record = Record(
         order=order,
-        fingerprint=fingerprint(order.model),
         generation=generation,
         engine=engine.name,
         adapter=engine.name if spec.engine == "auto" else spec.engine,

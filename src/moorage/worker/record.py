@@ -20,7 +20,6 @@ _NAME = "replica.json"
 
 class Record(Struct, frozen=True, kw_only=True):
     order: ReplicaOrder
-    fingerprint: str
     generation: int
     engine: str
     adapter: str

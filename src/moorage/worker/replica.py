@@ -204,7 +204,7 @@ class Replica:
     async def _adopt(self, spec: ModelSpec) -> int | None:
         record = await asyncio.to_thread(read_record, self._directory)
         running = None
-        if record is not None and record.fingerprint == fingerprint(self._order.model):
+        if record is not None and fingerprint(record.order.model) == fingerprint(self._order.model):
             running = await adopt_engine(self._berth, record)
         if record is None or running is None:
             await asyncio.to_thread(kill_replica, self._directory)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moorage.config.model import EngineOptions, ModelSpec
 from moorage.core.replica import (
     BACKOFF_MAX_S,
     FAILED_STARTS_MAX,
@@ -90,6 +91,15 @@ def test_only_what_the_engine_depends_on_is_in_the_fingerprint(model: dict[str, 
     assert fingerprint(model) == fingerprint({**model, "aliases": value, "replicas": value, "queue_size": value})
     assert fingerprint({**model, "source": f"{value}/new"}) != fingerprint(model)
     assert fingerprint(dict(reversed(model.items()))) == fingerprint(model)
+
+
+def test_an_option_that_is_new_and_left_out_is_no_change() -> None:
+    """A record of an older version has fewer fields."""
+    whole = ModelSpec(name="m", source="s", options=EngineOptions(max_model_len=64)).model_dump(mode="json")
+    older = {"name": "m", "source": "s", "engine": "auto", "options": {"max_model_len": 64, "prefix_caching": True}}
+    assert fingerprint(older) == fingerprint(whole)
+    assert fingerprint({"name": "m", "source": "s"}) == fingerprint({**older, "options": {"lora": {"a": "b"}}})
+    assert fingerprint({**older, "options": {"max_model_len": 64, "cuda_graphs": False}}) != fingerprint(whole)
 
 
 def _after(restarts: Restarts, event: str | float) -> tuple[Restarts, float | None]:
