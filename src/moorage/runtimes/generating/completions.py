@@ -91,6 +91,12 @@ class Completion:
 
     def _check(self) -> None:
         request = self._request
+        if len(self._prompts) * self._n > PROMPTS_MAX:
+            raise BadRequest(
+                f"{len(self._prompts)} prompts with n {self._n} are more than {PROMPTS_MAX} choices in one call: send "
+                "several calls",
+                param="n",
+            )
         if request.suffix:
             raise BadRequest("suffix is not supported by this engine", param="suffix", code="unsupported_parameter")
         if request.best_of is not None and request.best_of != self._n:
