@@ -183,8 +183,8 @@ def _notes(model: "Planned") -> Iterator[str]:
         yield f"{name}: {model.problem}"
     if model.sized is not None and model.sized.launch is not None:
         yield from _place(model)
-    if model.remedies:
-        yield f"  would fit with {' or with '.join(_settings(change.options) for change in model.remedies)}"
+    if model.savings:
+        yield f"  would fit with {' or with '.join(_settings(change.options) for change in model.savings)}"
     elif model.memory is not None and not model.fits:
         yield "  no setting would make it fit: take a smaller or more strongly quantised one"
 

@@ -20,7 +20,7 @@ from moorage.models.files import facts as read_facts
 from moorage.models.store import Entry
 from moorage.serve.fit.change import Change, Known
 from moorage.serve.fit.devices import alone
-from moorage.serve.fit.remedies import remedies
+from moorage.serve.fit.savings import savings
 from moorage.serve.fit.room import fitted
 from moorage.serve.sizing import Sized, least, size
 from moorage.serve.whereabouts import NotHere, located
@@ -42,7 +42,7 @@ class Planned:
     memory: MemoryEstimate | None = None
     """Of a model that does not fit: what it would take on the smallest machine that would do."""
     problem: str = ""
-    remedies: tuple[Change, ...] = ()
+    savings: tuple[Change, ...] = ()
     """Each alone makes it fit, or the one that is several settings does."""
 
     @property
@@ -196,12 +196,12 @@ def _planned(spec: ModelSpec, beside: _Taken, entries: Mapping[str, Entry], envi
         beside.add(sized)
         return Planned(spec=spec, sized=sized, memory=sized.memory)
     problem = sized.problem or _beside(sized, beside)
-    helping = remedies(spec, facts, machine, beside.holds, beside.left_bytes)
+    helping = savings(spec, facts, machine, beside.holds, beside.left_bytes)
     if sized.problem:
         roomy = least(spec, facts, machine)
         if roomy is not None and not sized.crowded:
             problem, sized = _too_large(roomy, machine), roomy
-    return Planned(spec=spec, sized=sized, memory=sized.memory, problem=problem, remedies=helping)
+    return Planned(spec=spec, sized=sized, memory=sized.memory, problem=problem, savings=helping)
 
 
 def _too_large(roomy: Sized, machine: Machine) -> str:
@@ -276,7 +276,7 @@ def _model(model: Planned) -> dict[str, Any]:
         }
     if model.memory is not None:
         found["memory"] = parts(model.memory)
-    found["remedies"] = [dict(change.options) for change in model.remedies]
+    found["savings"] = [dict(change.options) for change in model.savings]
     return found
 
 

@@ -42,11 +42,7 @@ class Sized:
     @property
     def processor_bytes(self) -> int:
         """Of the machine's memory, all replicas together, without the prompts they may keep."""
-        memory = self.memory
-        if memory is None:
-            return 0
-        kept = 0 if memory.devices else memory.cache_bytes
-        return (memory.processor_bytes - kept) * self.spec.replicas
+        return self.memory.started_bytes * self.spec.replicas if self.memory is not None else 0
 
     @property
     def whole_bytes(self) -> int:

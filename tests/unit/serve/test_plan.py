@@ -69,41 +69,41 @@ def test_what_would_make_it_fit_does(tmp_path: Path) -> None:
     assert "16.0 GB" in model.problem
     assert model.memory is not None
     assert model.memory.total_bytes > 16 * GIB
-    assert [dict(change.options) for change in model.remedies] == [{"quantization": "int8"}]
-    assert planned(changed(wanted, model.remedies[0]), gpus="16GiB").fits
+    assert [dict(change.options) for change in model.savings] == [{"quantization": "int8"}]
+    assert planned(changed(wanted, model.savings[0]), gpus="16GiB").fits
 
 
 def test_more_cards_would_do(tmp_path: Path) -> None:
     wanted = spec(folder(tmp_path / "eight"))
     (model,) = planned(wanted, gpus="2x16GiB").models
-    options = [dict(change.options) for change in model.remedies]
+    options = [dict(change.options) for change in model.savings]
     assert {"tensor_parallel": 2} in options
-    for change in model.remedies:
+    for change in model.savings:
         assert planned(changed(wanted, change), gpus="2x16GiB").fits, change
 
 
 def test_a_context_that_was_asked_for_is_lowered_or_its_numbers_are(tmp_path: Path) -> None:
     wanted = spec(folder(tmp_path / "eight"), max_model_len=32768)
     (model,) = planned(wanted, gpus="22.6GiB").models
-    names = [next(iter(change.options)) for change in model.remedies]
+    names = [next(iter(change.options)) for change in model.savings]
     assert names[0] == "max_model_len"
     assert "kv_cache_dtype" in names
-    assert model.remedies[0].options["max_model_len"] != 512, "the mildest value that does"
-    for change in model.remedies:
+    assert model.savings[0].options["max_model_len"] != 512, "the mildest value that does"
+    for change in model.savings:
         assert planned(changed(wanted, change), gpus="22.6GiB").fits, change
 
 
 def test_several_settings_where_one_is_not_enough(tmp_path: Path) -> None:
     wanted = spec(folder(tmp_path / "eight"), max_model_len=32768)
     (model,) = planned(wanted, gpus="12.5GiB").models
-    (change,) = model.remedies
+    (change,) = model.savings
     assert len(change.options) > 1
     assert planned(changed(wanted, change), gpus="12.5GiB").fits
 
 
 def test_nothing_helps(tmp_path: Path) -> None:
     (model,) = planned(spec(folder(tmp_path / "seventy", 70e9)), gpus="24GiB").models
-    assert model.remedies == ()
+    assert model.savings == ()
     assert not model.fits
     assert model.memory is not None
 
@@ -160,7 +160,7 @@ def test_the_document_is_plain(tmp_path: Path) -> None:
     assert told["machine"]["described"] is True
     assert [model["fits"] for model in told["models"]] == [False, None]
     assert told["models"][0]["memory"]["weights_bytes"] > 14 * GIB
-    assert {"tensor_parallel": 2} in told["models"][0]["remedies"]
+    assert {"tensor_parallel": 2} in told["models"][0]["savings"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class _Room:
         return found.memory.least_bytes if found is not None and found.memory is not None else None
 
 
-def remedies(
+def savings(
     spec: ModelSpec, facts: ModelFacts, machine: Machine, held: Mapping[str, Hold], left_bytes: float
 ) -> tuple[Change, ...]:
     """Changes of which each makes it fit, mildest values first: of one option, else one of several.
