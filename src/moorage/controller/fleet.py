@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from moorage.config.model import ModelSpec
+from moorage.core.memory import usable_bytes
 from moorage.core.placement import Candidate, place
-from moorage.errors import Conflict, NotFound
+from moorage.core.text import human
+from moorage.errors import BadRequest, Conflict, NotFound
 from moorage.wire.control import Hello, Load, Orders, ReplicaOrder, ReplicaReport, Report
 from moorage.wire.names import Task
 from moorage.wire.table import ModelRow, TargetRow
 
+REPLICAS_MAX = 64
 LEASE_S = 5.0
 """A worker silent for so long is unreachable."""
 
@@ -69,9 +72,18 @@ class Fleet:
         self._want()
 
     def scale(self, model: str, replicas: int) -> None:
-        """Want another number of replicas. Raises NotFound."""
+        """Want another number of replicas. Raises NotFound, or BadRequest for more than there is memory for."""
         if model not in self.models:
             raise NotFound(f"there is no model {model!r}")
+        now = sum(replica.model.name == model for replica in self.replicas.values())
+        each, most = self._room(model)
+        if replicas > now and replicas > most:
+            raise BadRequest(
+                f"{replicas} replicas of {model!r} need about {human(each * replicas)} of memory, and there is room "
+                f"for {most}: ask for no more, or lower its options.max_sequences or options.max_model_len",
+                param="new_data_parallel_size",
+                code="insufficient_memory",
+            )
         self._scaled[model] = replicas
         self._want()
 
@@ -81,6 +93,22 @@ class Fleet:
             raise NotFound(f"there is no model {model!r}")
         rows = [self.target_row(replica) for replica in self.replicas.values() if replica.model.name == model]
         return [row for row in rows if row.state != "ready"]
+
+    def _room(self, model: str) -> tuple[int, int]:
+        """What a replica takes of a machine's memory, and how many there may be beside the other models.
+
+        Known from replicas that run, or have run; where none has yet, each worker refuses what is too much for it.
+        """
+        reports = [report for record in self.workers.values() for report in record.reports.values()]
+        own = {replica.id for replica in self.replicas.values() if replica.model.name == model}
+        each = max((report.memory_bytes for report in reports if report.replica in own), default=0)
+        if not each:
+            return 0, REPLICAS_MAX
+        room = 0
+        for record in self.workers.values():
+            others = sum(report.memory_bytes for id, report in record.reports.items() if id not in own)
+            room += max(0, usable_bytes(record.hello.machine.memory_bytes) - others) // each
+        return each, room
 
     def _want(self) -> None:
         wanted: dict[str, ReplicaRecord] = {}

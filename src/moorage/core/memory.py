@@ -78,6 +78,11 @@ class MemoryEstimate:
         """Of the machine's own memory."""
         return self.host_bytes if self.devices else self.total_bytes
 
+    @property
+    def started_bytes(self) -> int:
+        """Of the machine's own memory, without the prompts that it may come to keep."""
+        return self.processor_bytes - (0 if self.devices else self.cache_bytes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:

@@ -164,6 +164,8 @@ class ReplicaReport(Struct, frozen=True, kw_only=True):
     echoes_model: bool = False
     manners: Manners = Manners()
     pid: int | None = None
+    memory_bytes: int = 0
+    """Of its machine's memory, as its engine's adapter estimates; 0 where that is not known."""
     restarts: int = 0
     retry_at: float | None = None
     """Unix time of the next start while backing off."""

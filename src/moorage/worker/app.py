@@ -17,7 +17,7 @@ from moorage.worker.api import Api
 from moorage.worker.identity import boot_id
 from moorage.worker.launching import Berth
 from moorage.worker.machine import machine
-from moorage.worker.pool import DevicePool
+from moorage.worker.pool import MachinePool
 from moorage.worker.remedies import Remedies
 from moorage.worker.roster import Roster
 from moorage.worker.rundir import RunDirLock, open_run_dir
@@ -68,7 +68,7 @@ class Worker:
             client=self._client,
             fetch=self._fetch,
             installed=self._installed,
-            pool=DevicePool(here.devices),
+            pool=MachinePool(here),
             remedies=Remedies(run_dir),
         )
         self._roster = Roster(berth, self._changed)

@@ -30,7 +30,7 @@ from moorage.worker.files import signature
 from moorage.worker.keepers import KeeperLink, KeeperOrder
 from moorage.worker.logs import log_path
 from moorage.worker.outofmemory import kills
-from moorage.worker.pool import DevicePool
+from moorage.worker.pool import MachinePool
 from moorage.worker.record import Record, record_path, write_record
 from moorage.worker.remedies import Case, Remedies, case
 from moorage.worker.rundir import next_generation, replica_dir
@@ -52,7 +52,7 @@ class Berth:
     client: Client
     fetch: Fetch
     installed: Installed
-    pool: DevicePool
+    pool: MachinePool
     remedies: Remedies
 
     def directory(self, replica: str) -> Path:
@@ -93,6 +93,7 @@ def reachable(report: ReplicaReport, running: Running) -> ReplicaReport:
         echoes_model=engine.echoes_model,
         manners=launch.manners,
         pid=running.link.pid,
+        memory_bytes=launch.memory.started_bytes if launch.memory is not None else 0,
     )
 
 
@@ -134,6 +135,7 @@ async def start_engine(
             devices=hold.devices if hold else (),
         ),
     )
+    berth.pool.reserve(order.replica, launch.memory)
     record = Record(
         order=order,
         generation=generation,
@@ -170,7 +172,7 @@ async def adopt_engine(berth: Berth, record: Record) -> Running | None:
     if link.generation != record.generation:
         await link.close()
         return None
-    berth.pool.restore(record.order.replica, record.hold)
+    berth.pool.restore(record.order.replica, record.hold, record.launch.memory)
     return Running(record=record, engine=engine, link=link, kills=await asyncio.to_thread(kills))
 
 

@@ -1,10 +1,11 @@
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from moorage.config.model import ModelSpec
 from moorage.controller.fleet import LEASE_S, Fleet, slugs
-from moorage.errors import Conflict, NotFound
+from moorage.errors import BadRequest, Conflict, NotFound
 from moorage.wire.control import Hello, Load, Machine, ReplicaReport, Report
 
 MACHINE = Machine(hostname="host", cores=2, memory_bytes=1)
@@ -114,3 +115,23 @@ def test_adapters_are_models_with_their_parents_bounds(fleet: Fleet) -> None:
     assert rows["chat"].parent == ""
     assert fleet.target_rows()["chat-0"].loras == ("pirate",)
     assert len(fleet.target_rows()) == 2
+
+
+def test_no_more_replicas_than_there_is_memory_for(fleet: Fleet) -> None:
+    gib = 1 << 30
+    fleet.configure([model("m"), model("n")], 10)
+    large = msgspec.structs.replace(hello(), machine=Machine(hostname="host", cores=2, memory_bytes=10 * gib))
+    fleet.hello(large)
+    fleet.scale("m", 2)
+    assert len(fleet.orders("w").replicas) == 3, "nothing is known of it yet"
+    reports = [*report("m-0", memory_bytes=2 * gib).replicas, *report("n-0", memory_bytes=gib).replicas]
+    fleet.report("w", Report(incarnation="one", replicas=tuple(reports)))
+    with pytest.raises(BadRequest, match=r"64 replicas of 'm' need about 128\.0 GB of memory, and there is room for 4"):
+        fleet.scale("m", 64)
+    assert len(fleet.orders("w").replicas) == 3
+    fleet.scale("m", 4)
+    assert len(fleet.orders("w").replicas) == 5
+    fleet.report("w", Report(incarnation="one", replicas=(*reports[:1], *report("n-0", memory_bytes=7 * gib).replicas)))
+    fleet.scale("m", 3)
+    with pytest.raises(BadRequest, match="room for 1"):
+        fleet.scale("m", 4)

@@ -11,7 +11,7 @@ INFO = ModelInfo(context=64, parameters=0, vocabulary=100, embedding_length=8, s
 
 
 def completion(prompts: int, n: int) -> Completion:
-    return Completion(CompletionRequest(model="m", prompt=["a"] * prompts, n=n), INFO)
+    return Completion(CompletionRequest(model="m", prompt=[*("a" for _ in range(prompts))], n=n), INFO)
 
 
 def test_prompts_and_choices_multiply() -> None:
