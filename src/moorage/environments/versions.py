@@ -7,7 +7,9 @@ from moorage.engines.libraries import LIBRARIES
 from moorage.environments.recipes import RECIPES
 from moorage.errors import EngineError
 
-_VERSION = re.compile(r"v?(\d+(?:\.\d+)*)((?:[._-]?(?:a|b|rc|alpha|beta|dev|post)\.?\d*)*)(?:\+[\w.]+)?", re.IGNORECASE)
+_VERSION = re.compile(
+    r"v?(\d+(?:\.\d+)*)((?:[._-]?(?:a|b|rc|alpha|beta|dev|post)\.?\d*)*)(?:\+[\w.]+)?", re.IGNORECASE | re.ASCII
+)
 _TOLD = re.compile(r"\d+(?:\.\d+)+(?:[._-]?(?:a|b|rc|dev|post)\d*)*")
 _BUILD = re.compile(r"version:? +b?(\d+)\b")
 _LATER: Mapping[str, int] = {"dev": -4, "a": -3, "alpha": -3, "b": -2, "beta": -2, "rc": -1, "post": 1}

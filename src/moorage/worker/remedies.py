@@ -7,6 +7,8 @@ if nothing were known.
 
 import hashlib
 import json
+import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -82,9 +84,14 @@ def case(*, model: str, fingerprint: str, files: object, engine: str, version: s
 
 
 def read_memory(path: Path) -> Memory:
-    """What is remembered; nothing where the file is missing, damaged, or not of this version. Blocks."""
+    """What is remembered; nothing where the file is missing, damaged, not of this version, or where others could have
+    written it: options of engines are in it. Blocks.
+    """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open) as file:
+            if not _ours(os.fstat(file.fileno())):
+                log.warning("the memory of starts is not ours alone to write, and is begun anew", path=str(path))
+                return Memory()
             content = file.read(FILE_BYTES_MAX + 1)
         if len(content) <= FILE_BYTES_MAX:
             return msgspec.json.decode(content, type=Memory)
@@ -94,6 +101,15 @@ def read_memory(path: Path) -> Memory:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         log.warning("the memory of starts cannot be read, and is begun anew", path=str(path), why=str(error))
     return Memory()
+
+
+def _open(name: str, flags: int) -> int:
+    """Follows no link to elsewhere, waits for no pipe."""
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _ours(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 class Remedies:

@@ -10,7 +10,9 @@ def test_names() -> None:
     assert named("sglang==0.5.15.post1") == ("sglang", "0.5.15.post1")
 
 
-@pytest.mark.parametrize("text", ["vllm==", "vllm==latest", "vllm==../up", "vllm==1 --index-url x", "vllm==1\n-r x"])
+@pytest.mark.parametrize(
+    "text", ["vllm==", "vllm==latest", "vllm==../up", "vllm==1 --index-url x", "vllm==1\n-r x", "vllm==１.０"]
+)
 def test_what_is_no_version(text: str) -> None:
     with pytest.raises(EngineError, match="is no version of vllm; write it like vllm==0"):
         named(text)

@@ -136,3 +136,32 @@ def test_one_that_may_not_be_read(tmp_path: Path) -> None:
         assert read_memory(path).worked == {}
     path.chmod(0o600)
     assert read_memory(path).worked == {}
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_what_others_could_have_written_is_not_trusted(tmp_path: Path, mode: int) -> None:
+    Remedies(tmp_path).keep(of(), "chat", "e", (LESS,))
+    (tmp_path / FILE_NAME).chmod(mode)
+    assert Remedies(tmp_path).recall(of()) == ()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a file away")
+def test_what_somebody_else_has_written_is_not_trusted(tmp_path: Path) -> None:
+    remedies = Remedies(tmp_path)
+    remedies.keep(of(), "chat", "e", (LESS,))
+    os.chown(tmp_path / FILE_NAME, 65534, -1)
+    again = Remedies(tmp_path)
+    assert again.recall(of()) == ()
+    again.keep(of("embed"), "embed", "e", (LESS,))
+    assert Remedies(tmp_path).recall(of("embed")) == (LESS,), "and ours takes its place"
+
+
+def test_a_link_or_a_pipe_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    Remedies(tmp_path).keep(of(), "chat", "e", (LESS,))
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / FILE_NAME).rename(elsewhere)
+    (tmp_path / FILE_NAME).symlink_to(elsewhere)
+    assert Remedies(tmp_path).recall(of()) == ()
+    (tmp_path / FILE_NAME).unlink()
+    os.mkfifo(tmp_path / FILE_NAME)
+    assert Remedies(tmp_path).recall(of()) == ()
