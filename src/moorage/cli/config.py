@@ -43,7 +43,7 @@ def check(config_file: Path | None) -> None:
 
     loaded = load(config_file)
     _tell(loaded)
-    problems = [*_source_problems(loaded)]
+    problems = [*_source_problems(loaded), *_engine_problems(loaded)]
     if problem := access_problem(loaded.config):
         problems.insert(0, problem)
     if problems:
@@ -77,6 +77,29 @@ def _source_problems(loaded: "Loaded") -> list[str]:
             continue
         if isinstance(source, FileSource) and not source.path.exists():
             warn(f"{where}: there is no file {source.path} yet")
+    return problems
+
+
+def _engine_problems(loaded: "Loaded") -> list[str]:
+    """Engines there are none of, and versions that are none. An adapter of somebody's own is code, and not loaded."""
+    from moorage.engines.choose import pinned
+    from moorage.engines.registry import load
+    from moorage.environments.recipes import RECIPES
+    from moorage.environments.versions import named
+    from moorage.errors import EngineError
+
+    problems: list[str] = []
+    for position, model in enumerate(loaded.config.models.local):
+        engine, _ = pinned(model.engine)
+        if model.url is not None or engine == "auto" or ":" in engine:
+            continue
+        option = f"models.local[{position}].engine"
+        try:
+            load(engine)
+            if engine in RECIPES:
+                named(model.engine)
+        except EngineError as error:
+            problems.append(f"{loaded.sources.get(option, 'models')}: {option}: {error.message}")
     return problems
 
 

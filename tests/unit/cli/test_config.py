@@ -123,3 +123,24 @@ def test_plain_yaml_readers_agree(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show"]) == 0
     read = yaml.safe_load(capfd.readouterr().out)
     assert read["models"]["local"][0]["options"]["extra_args"] == {"on": "yes", "odd key": "a $${x}"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "why"),
+    [
+        ("vlm", "there is no engine 'vlm'; did you mean 'vllm'?"),
+        ("vllm==", "'' is no version of vllm; write it like vllm==0"),
+        ("vllm==../..", "'../..' is no version of vllm"),
+    ],
+)
+def test_engines_there_are_none_of(folder: Path, capfd: pytest.CaptureFixture[str], engine: str, why: str) -> None:
+    models = f"models:\n- {{name: a, source: ./a.gguf}}\n- {{name: b, source: ./b.gguf, engine: {engine!r}}}\n"
+    (folder / "moorage.yaml").write_text(models)
+    assert main(["config", "check"]) == 1
+    assert f"moorage.yaml:3: models.local[1].engine: {why}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("engine", ["auto", "vllm==0.32.0", "llama.cpp", "package.of.mine:engine"])
+def test_engines_that_may_be(folder: Path, capfd: pytest.CaptureFixture[str], engine: str) -> None:
+    (folder / "moorage.yaml").write_text(f"models: [{{name: a, source: ./a.gguf, engine: {engine!r}}}]\n")
+    assert main(["config", "check"]) == 0
