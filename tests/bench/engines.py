@@ -162,7 +162,8 @@ async def started(entry: Entry, folder: Path) -> AsyncGenerator[Contestant]:
     served = Served(entry.name, entry.engine, spec, entry.model, folder, installations=entry.found, start_s=READY_S)
     async with served:
         took_s = time.monotonic() - began
-        side = Side(url=served.launch.address, model=served.launch.served_name, api_key=TOKEN)
+        strict = entry.engine.name == "transformers"
+        side = Side(url=served.launch.address, model=served.launch.served_name, api_key=TOKEN, strict=strict)
         yield Contestant(entry.name, entry.numbers, side, served.pid, took_s)
 
 
