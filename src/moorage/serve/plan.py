@@ -20,8 +20,8 @@ from moorage.models.files import facts as read_facts
 from moorage.models.store import Entry
 from moorage.serve.fit.change import Change, Known
 from moorage.serve.fit.devices import alone
-from moorage.serve.fit.savings import savings
 from moorage.serve.fit.room import fitted
+from moorage.serve.fit.savings import savings
 from moorage.serve.sizing import Sized, least, size
 from moorage.serve.whereabouts import NotHere, located
 from moorage.wire.control import Device, Installation, Machine
