@@ -33,6 +33,8 @@ def choose(spec: ModelSpec, facts: ModelFacts, machine: Machine) -> Choice:
     if spec.engine != "auto":
         name, version = pinned(spec.engine)
         engine = load(name)
+        if version is None and "==" in spec.engine:
+            raise EngineError(f"model {spec.name!r}: engine {spec.engine!r} names no version behind ==; add one")
         if version is not None:
             _check_pin(spec, name, version, machine)
         support = engine.supports(wanted, offer)

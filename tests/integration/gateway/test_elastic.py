@@ -1,17 +1,30 @@
 """More or fewer copies of a model: by the engine where it can, else by its replicas."""
 
+import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from starlette.applications import Starlette
 
+from moorage.config.model import ModelSpec
+from moorage.controller.api import internal
+from moorage.controller.fleet import Fleet
+from moorage.controller.publisher import Publisher
+from moorage.errors import DeadlineExceeded
+from moorage.http.client import Client
+from moorage.http.server import Server
+from moorage.http.unix import bind_unix
 from moorage.testing import FakeEngine
 from moorage.wire.control import Manners
+from moorage.wire.table import Settings, Snapshot
 from tests.integration.gateway.harness import MODEL, Harness, key_row, target
 
 SCALE = "/scale_elastic_ep"
 SCALING = "/is_scaling_elastic_ep"
+CONTROLLER = "/internal/v1/models/scale"
 OTHER = msgspec.structs.replace(MODEL, id="other", names=("other",))
 DEVELOPMENT = (
     *("/sleep", "/wake_up", "/is_sleeping", "/reset_prefix_cache", "/reset_mm_cache", "/collective_rpc"),
@@ -72,6 +85,37 @@ async def test_an_engine_that_cannot_now(short_tmp: Path) -> None:
         await engine.stop()
         async with gateway.http.post(SCALE, json={"new_data_parallel_size": 2}) as reply:
             assert reply.status == 502
+
+
+async def test_a_client_that_leaves_is_not_waited_for(short_tmp: Path) -> None:
+    async with FakeEngine() as engine, Harness(short_tmp) as gateway:
+        await gateway.publish(target(engine, manners=Manners(elastic=True)))
+        engine.fault("stall", path=SCALE)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5), gateway.http.post(SCALE, json={"new_data_parallel_size": 2}):
+                pass
+        async with asyncio.timeout(5):
+            while engine.record.calls[-1].outcome != "cancelled":
+                await asyncio.sleep(0.02)
+
+
+async def test_nor_by_the_controller(short_tmp: Path) -> None:
+    """Its replica is never ready: there is no worker."""
+    fleet = Fleet(lambda: None)
+    fleet.configure([ModelSpec(name="m", source="m.gguf")], 1)
+    publisher = Publisher(Snapshot(epoch="", seq=0, settings=Settings()))
+    routes = internal.routes(fleet, publisher, asyncio.Event())
+    server = Server(Starlette(routes=routes), [bind_unix(str(short_tmp / "c.sock"))])
+    await server.start()
+    body = json.dumps({"model": "m", "new_data_parallel_size": 2, "drain_timeout": 600}).encode()
+    async with Client() as client:
+        with pytest.raises(DeadlineExceeded):
+            call = client.call(f"unix:{short_tmp}/c.sock", "POST", CONTROLLER, body=body, timeout_s=0.5)
+            async with call as reply:
+                await reply.read()
+    async with asyncio.timeout(5):
+        await server.stop(60)
+    assert len(fleet.replicas) == 2, "the wish stands"
 
 
 async def test_routes_for_operators_of_engines_are_not_passed_on(short_tmp: Path) -> None:

@@ -82,6 +82,11 @@ def test_a_refusal_gives_reasons(name: str) -> None:
         choose(spec(name), FACTS, SMALL)
 
 
+def test_a_pin_names_a_version() -> None:
+    with pytest.raises(EngineError, match="engine 'vllm==' names no version behind =="):
+        choose(spec("vllm=="), FACTS, MACHINE)
+
+
 def test_a_pinned_version_must_be_there() -> None:
     missing = r"engine 'llama-server==9\.9': this version is not installed: moorage engine install llama-server==9\.9"
     with pytest.raises(EngineError, match=missing):

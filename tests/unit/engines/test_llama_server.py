@@ -179,7 +179,7 @@ def test_metrics() -> None:
             "failed to initialize the context: quantized V cache was requested, but this requires Flash Attention",
             "kv-dtype",
         ),
-        ("start: couldn't bind HTTP server socket, hostname: /tmp/thlibo/llamafile-79764.sock", "socket"),
+        ("start: couldn't bind HTTP server socket, hostname: /run/llamafile-79764.sock", "socket"),
         (
             "0.00.006.142 E llama_model_load_from_file_impl: no backends are loaded. hint: use ggml_backend_load() or "
             "ggml_backend_load_all() to load a backend before calling this function",

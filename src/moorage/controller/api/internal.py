@@ -76,13 +76,18 @@ class Scaler:
         self._fleet = fleet
 
     async def scale(self, request: Request) -> Response:
-        """Returns when as many are ready as are wanted. Raises RequestTimeout; the wish stands nevertheless."""
+        """Returns when as many are ready as are wanted, or nobody waits for it any more.
+
+        Raises RequestTimeout. The wish stands nevertheless.
+        """
         asked = await read(request, ScaleRequest)
         model = asked.model or ""
         self._fleet.scale(model, asked.new_data_parallel_size)
         log.info("scaling", model=model, replicas=asked.new_data_parallel_size)
         deadline = time.monotonic() + asked.drain_timeout
         while waiting := self._fleet.scaling(model):
+            if await request.is_disconnected():
+                break
             if time.monotonic() > deadline:
                 reasons = "; ".join(f"{row.id} is {row.state}: {row.reason}" for row in waiting[:3])
                 raise RequestTimeout(

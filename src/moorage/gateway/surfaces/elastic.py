@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from moorage.errors import NotReady, UpstreamUnreachable
-from moorage.gateway.exchange import Exchange
+from moorage.gateway.exchange import ClientLeft, Exchange
 from moorage.gateway.table import Table
 from moorage.http.client import Client
 from moorage.wire.api.decoding import decode
@@ -26,6 +26,8 @@ SCALING = "/is_scaling_elastic_ep"
 CONTROLLER = "/internal/v1/models"
 START_S = 1800.0
 """Beyond draining: loading the weights of a large model once more."""
+LEFT = 499
+"""Of an answer that nobody reads any more, as nginx has it."""
 
 Asked = TypeVar("Asked", ScaleRequest, ScalingQuery)
 
@@ -41,6 +43,14 @@ class Elastic:
 
     async def scale(self, request: Request) -> Response:
         asked = decode(ScaleRequest, await self._body(request))
+        exchange: Exchange = request.scope["moorage.exchange"]
+        try:
+            async with exchange.connected():
+                return await self._scale(asked)
+        except ClientLeft:
+            return Response(status_code=LEFT)
+
+    async def _scale(self, asked: ScaleRequest) -> Response:
         model, engines = self._engines(asked)
         wait_s = asked.drain_timeout + START_S
         if not engines:
@@ -70,8 +80,9 @@ class Elastic:
         """The model meant, and those of its engines that scale by themselves."""
         table = self._table()
         row = table.model(asked.model) if asked.model else table.sole(get_args(Task))
-        targets = table.targets.get(row.id, ())
-        return row.id, [target for target in targets if target.manners.elastic and target.state == "ready"]
+        ready = [target for target in table.targets.get(row.id, ()) if target.state == "ready"]
+        # A LoRA adapter is scaled with its model.
+        return row.parent or row.id, [target for target in ready if target.manners.elastic]
 
     async def _control(self, path: str, asked: Struct, model: str, wait_s: float) -> Response:
         body = msgspec.json.encode(msgspec.structs.replace(asked, model=model))
